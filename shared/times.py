@@ -1,0 +1,39 @@
+"""Moments as text: RFC 3339 in, RFC 3339 UTC with milliseconds out."""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+_DATE: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_CLOCK: Final = r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
+_OFFSET: Final = r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+_RFC_3339: Final = re.compile(f"{_DATE}[Tt ]{_CLOCK}{_OFFSET}")
+
+
+def rfc3339(moment: datetime) -> str:
+    """
+    Write *moment* the way every reply, callback and callflow shows time: UTC, milliseconds, ``Z``.
+
+    Raises:
+        ValueError: The moment has no time zone, so what it means would be a guess.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a moment needs a time zone")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def parse_time(text: str) -> datetime:
+    """
+    Read an RFC 3339 time as aware UTC.
+
+    The offset is required: a local time without one names no moment. Digits past the microsecond are dropped.
+
+    Raises:
+        ValueError: Not RFC 3339, no such day or hour, or outside the years 1 to 9999 in UTC.
+    """
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError("must be an RFC 3339 time with an offset, such as 2026-10-05T09:12:10Z")
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("names no moment in the calendar") from None
