@@ -103,9 +103,6 @@ def hang_up_reply(client_action_id: str | None = None) -> bytes:
     return _dump({"clientActionId": client_action_id or "end", "callflow": [HANG_UP]})
 
 
-HANG_UP_REPLY: Final = hang_up_reply()
-
-
 def _say(speech: Speech) -> dict[str, Any]:
     return _action(
         "say",
@@ -137,9 +134,12 @@ def _with_plus(number: str) -> str:
 
 def _speed(speed: float) -> float:
     """Whole speeds as an integer, since 8x8's schema and guides disagree on the type; else one decimal."""
-    rounded = round(speed, 1)
+    rounded = round(float(speed), 1)
     return int(rounded) if rounded.is_integer() else rounded
 
 
 def _dump(body: dict[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode("ascii")
+
+
+HANG_UP_REPLY: Final = hang_up_reply()

@@ -246,13 +246,9 @@ def _connected_s(leg: Leg) -> int | None:
 def _load(raw: bytes) -> Any:
     """JSON, or None. Besides bad JSON: undecodable bytes, digits without end, nesting without end."""
     try:
-        return json.loads(raw, parse_constant=_no_constant)
+        return json.loads(raw)
     except (ValueError, RecursionError):
         return None
-
-
-def _no_constant(_: str) -> None:
-    """NaN and Infinity are not JSON and not storable."""
 
 
 def _status(value: Any) -> str:
@@ -268,8 +264,7 @@ def _dtmf(event_data: Any) -> str | None:
 def _canonical(raw: bytes) -> bytes:
     """The payload in one spelling: keys sorted, no spaces. The raw bytes when there is no such thing."""
     try:
-        body = json.loads(raw)
-        return json.dumps(body, sort_keys=True, separators=(",", ":")).encode("ascii")
+        return json.dumps(json.loads(raw), sort_keys=True, separators=(",", ":")).encode("ascii")
     except (ValueError, RecursionError):
         return raw
 

@@ -1,0 +1,97 @@
+"""Phone numbers: what may be called, where it is, and how it is shown."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+import phonenumbers
+
+ANY_COUNTRY: Final = "*"
+
+# With a plus, the usual fillers may stand between the digits. Without one, only digits: they are taken as if
+# a plus stood before them, so national spellings must not look like that by accident.
+_INTERNATIONAL: Final = re.compile(r"\+[0-9][0-9 ().-]{3,30}|[0-9]{5,15}")
+_FILLER: Final = str.maketrans("", "", " ().-")
+_E164: Final = re.compile(r"\+[0-9]{3,15}")
+_MASKED: Final = re.compile(r"\+?[0-9]{0,3}\*{4}[0-9]{0,4}")
+_STARS: Final = "****"
+_SHOWN_DIGITS: Final = 4
+
+
+class CountryNotAllowedError(ValueError):
+    """The number is fine, but its country is not one that may be called; *country* is ISO alpha-2."""
+
+    def __init__(self, country: str) -> None:
+        super().__init__(f"calls to {country} are not allowed")
+        self.country = country
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneNumber:
+    """A number that exists in its country's numbering plan; *masked* is the only form to log or return."""
+
+    e164: str = field(repr=False)
+    country: str
+    masked: str
+
+
+def parse_destination(text: str, allow: Collection[str]) -> PhoneNumber:
+    """
+    Read a destination; *allow* holds ISO alpha-2 codes, or ``*`` for every country.
+
+    Raises:
+        CountryNotAllowedError: A good number in a country outside *allow*.
+        ValueError: Not a valid number in international form. The sentence never holds the number.
+    """
+    number = _parse(text)
+    if ANY_COUNTRY not in allow and number.country not in allow:
+        raise CountryNotAllowedError(number.country)
+    return number
+
+
+def country_of(e164: str) -> str | None:
+    """ISO alpha-2 of a valid number; None for every other text."""
+    try:
+        return _parse(e164).country
+    except ValueError:
+        return None
+
+
+def masked(e164: str) -> str:
+    """
+    Show a number as ``+65****4567``: the country code and at most the last four digits.
+
+    Never more than half of the digits after the country code; nothing at all of a text that is no E.164
+    number. What is masked already stays as it is.
+    """
+    if _MASKED.fullmatch(e164):
+        return e164
+    if not _E164.fullmatch(e164):
+        return _STARS
+    digits = e164[1:]
+    code = next((digits[:n] for n in (1, 2, 3) if int(digits[:n]) in _COUNTRY_CODES), "")
+    national = digits[len(code) :]
+    shown = min(_SHOWN_DIGITS, len(national) // 2)
+    return f"+{code}{_STARS}{national[len(national) - shown :]}"
+
+
+_COUNTRY_CODES: Final = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> PhoneNumber:
+    if not _INTERNATIONAL.fullmatch(text):
+        raise ValueError("must be a phone number in international form, such as +6581234567")
+    try:
+        number = phonenumbers.parse("+" + text.removeprefix("+").translate(_FILLER))
+    except phonenumbers.NumberParseException:
+        raise ValueError("must be a phone number that begins with a country code") from None
+    country = phonenumbers.region_code_for_number(number)
+    if country is None or not phonenumbers.is_valid_number(number):
+        raise ValueError("must be a phone number that exists in its country")
+    if len(country) != 2:  # 001: satellite, freephone and premium numbers of no country
+        raise ValueError("must be a phone number of a country, not an international service")
+    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return PhoneNumber(e164, country, masked(e164))
