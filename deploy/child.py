@@ -13,7 +13,7 @@ from typing import IO, Final, TextIO
 from shared.lifeline import die_with_parent
 
 COLOURS: Final = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")  # ANSI foregrounds
-LAST_WORDS: Final = 0.5  # s for the output of an ended process to run dry
+LAST_WORDS: Final = 0.2  # s for the output of an ended process to run dry
 
 
 class Output:

@@ -48,20 +48,15 @@ def myself() -> Identity:
     return Identity(os.geteuid(), os.getegid())
 
 
-def for_postgres(program: Path, folder: Path, wanted: Identity | None = None) -> tuple[Identity, str]:
+def for_postgres(program: Path, folder: Path) -> tuple[Identity, str]:
     """
     The first identity that can run *program* and enter *folder*, and what ``program --version`` prints.
-
-    Args:
-        program: PostgreSQL's server.
-        folder: The data folder.
-        wanted: The only identity to try; without it, all that fit the present user.
 
     Raises:
         EngineError: PostgreSQL cannot run here as the present user.
     """
     reasons = []
-    for identity in [wanted] if wanted else _candidates():
+    for identity in _candidates():
         try:
             return identity, probe(program, folder, identity)
         except (OSError, subprocess.SubprocessError) as error:

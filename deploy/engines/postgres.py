@@ -63,9 +63,7 @@ class Postgres:
     The superuser is ``ringpost``; the socket's folder, which only its owner can enter, is the only guard.
     """
 
-    def __init__(
-        self, home: Home, found: Found, *, fast: bool = False, identity: Identity | None = None
-    ) -> None:
+    def __init__(self, home: Home, found: Found, *, fast: bool = False) -> None:
         self.source: Final = found.source
         self.version = "unknown"
         self.where: Final = home.run
@@ -74,7 +72,7 @@ class Postgres:
         self._settings = (
             SETTINGS | {"unix_socket_directories": f'"{home.run}"'} | (FAST_SETTINGS if fast else {})
         )
-        self._identity = identity
+        self._identity: Identity | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -156,8 +154,8 @@ class Postgres:
 
     def _settle_identity(self) -> Identity:
         """As whom to run, found out once; learns the version on the way."""
-        if self._identity is None or self.version == "unknown":
-            identity, printed = for_postgres(self._programs / "postgres", self._home.data_dir, self._identity)
+        if self._identity is None:
+            identity, printed = for_postgres(self._programs / "postgres", self._home.data_dir)
             self._identity, self.version = identity, _version_in(printed)
         if int(self.version.partition(".")[0]) < OLDEST_MAJOR:
             raise EngineError(

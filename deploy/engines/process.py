@@ -17,7 +17,7 @@ from shared.lifeline import die_with_parent
 
 SILENT_LIMIT: Final = 15.0  # s until an engine that does not answer has failed to start
 BUSY_LIMIT: Final = 120.0  # s for one that answers, but is still reading its log after a crash
-LEFTOVER_LIMIT: Final = 10.0  # s for processes of an earlier launcher to end
+LEFTOVER_LIMIT: Final = 5.0  # s for processes of an earlier launcher to end
 FIRST_PAUSE: Final = 0.004  # s
 LONGEST_PAUSE: Final = 0.1  # s
 TAIL_LINES: Final = 12

@@ -263,8 +263,16 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", ["kernel", "watchdog"])
-@pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    ("start_method", "how"),
+    [
+        ("fork", "kernel"),
+        ("spawn", "kernel"),
+        ("forkserver", "kernel"),
+        ("fork", "watchdog"),
+        ("spawn", "watchdog"),
+    ],
+)
 def test_kill_9_of_the_supervisor_leaves_no_process_behind(launch, tmp_path, start_method, how):
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
