@@ -1,0 +1,68 @@
+"""Real engines for integration tests: one PostgreSQL and Valkey a run, one migrated database a module."""
+
+import base64
+import itertools
+
+import psycopg2
+import pytest
+import redis
+
+from deploy.engines import Engines
+from shared.db.database import Database
+from shared.db.migrate import migrate
+from shared.settings import Settings
+
+_TEMPLATE = "ringpost_migrated"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory):
+    """Running engines, shared by the whole run: tests use them and do not stop them."""
+    with Engines(tmp_path_factory.mktemp("engines"), fast=True) as engines:
+        yield engines
+
+
+@pytest.fixture(scope="session")
+def migrated_template(engines):
+    """The name of a database at the newest revision; copying it is faster than migrating again."""
+    database = Database(engines.postgres.create_database(_TEMPLATE), application="tests")
+    migrate(database)
+    database.close()
+    return _TEMPLATE
+
+
+@pytest.fixture(scope="module")
+def database_url(engines, migrated_template):
+    """A fresh migrated database, one for each test module; it is dropped with whoever still uses it."""
+    name = f"module_{next(_numbers)}"
+    yield engines.postgres.create_database(name, template=migrated_template)
+    connection = psycopg2.connect(engines.postgres.url("postgres"))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def redis_url(engines):
+    """An empty Valkey, one for each test module."""
+    with redis.Redis.from_url(engines.redis_url) as client:
+        client.flushall()
+    return engines.redis_url
+
+
+@pytest.fixture
+def settings(database_url, redis_url, tmp_path):
+    """Every required setting, the engines' URLs, and the rest as an operator would find it."""
+    return Settings.load(
+        _env_file=None,
+        eight_x_eight_api_key="test-api-key",
+        eight_x_eight_subaccount_id="test_voice",
+        outbound_phone_number="+6531580001",
+        webhook_auth_token="test-webhook-token",
+        ringpost_data_key=base64.b64encode(bytes(range(32))).decode(),
+        ringpost_data_dir=tmp_path,
+        database_url=database_url,
+        redis_url=redis_url,
+    )
