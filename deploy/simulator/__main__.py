@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from deploy.simulator.faults import FaultError
 from deploy.simulator.server import run
-from deploy.simulator.settings import SimulatorSettings, SimulatorSettingsError
+from deploy.simulator.settings import SimulatorSettings
 
 
 @click.command()
@@ -29,9 +28,10 @@ def main(host: str, port: int, time_scale: float, json_options: str) -> None:
             **json.loads(json_options),
         }
         settings = SimulatorSettings.from_json(options)
-        run(settings)
-    except (SimulatorSettingsError, FaultError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error
+    run(settings)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -56,11 +56,6 @@ class Call:
         """Seconds since the answer; 0 when there was none."""
         return 0.0 if self.connected_s is None else self.now_s - self.connected_s
 
-    @property
-    def is_over_before_dialling(self) -> bool:
-        """True when no phone ever rang: the summary's start and end are the same."""
-        return self.connected_s is None and self.now_s == self.initiated_s
-
     def at(self, offset_s: float) -> datetime:
         """The moment *offset_s* after the request."""
         return self.accepted_at + timedelta(seconds=offset_s)

@@ -96,3 +96,4 @@ class ThreadedServer:
             await self._stop.wait()
         finally:
             await runner.cleanup()
+            await asyncio.sleep(0)  # closed connections say goodbye on the loop's next turn

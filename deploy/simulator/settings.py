@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from deploy.simulator.faults import Faults
+
 
 class SimulatorSettingsError(ValueError):
     """A setting is unknown or unusable; the message names it."""
@@ -39,6 +41,7 @@ class SimulatorSettings:
             raise SimulatorSettingsError("time_scale must not be negative")
         if self.caller_ids is not None and not all(number.startswith("+") for number in self.caller_ids):
             raise SimulatorSettingsError("caller_ids must be E.164 numbers with +")
+        Faults(lambda: 0.0).replace(self.faults)  # a wrong knob must stop the start, not the first request
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
