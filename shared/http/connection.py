@@ -106,6 +106,7 @@ class TrackedConnection(HTTPConnection):
         self._exchange = exchange
         self._route = route
         self._used_at = time.monotonic()
+        self._body = b""
         self.response_class = cast("type[http.client.HTTPResponse]", partial(_TimedResponse, exchange))
 
     @property
@@ -113,15 +114,20 @@ class TrackedConnection(HTTPConnection):
         """False also after long idling: the peer may be about to close, and our request would meet that."""
         return time.monotonic() - self._used_at < self._route.max_idle_s and super().is_connected
 
+    def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
+        """Send a request, *body* being bytes or None, in one write: one packet, one TLS record."""
+        self._body = body or b""
+        super().request(method, url, None, *args, **kwargs)
+
     def send(self, data: Any) -> None:
-        """Write request bytes. From the first one on, nobody can say that nothing happened."""
+        """Write head and body. From the first byte on, nobody can say that nothing happened."""
         if self.sock is None:
             self.connect()
         exchange = self._exchange
         self.sock.settimeout(exchange.patience(exchange.read_s))
         exchange.is_sent = True
         self._used_at = time.monotonic()
-        super().send(data)
+        super().send(data + self._body)
 
     def _new_conn(self) -> socket.socket:
         """

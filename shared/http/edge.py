@@ -32,6 +32,7 @@ _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (urllib3.exceptions.IncompleteRead, "cut_short"),
     (http.client.HTTPException, "garbled"),
 )
+_NO_TIMEOUT: Final = cast("Any", urllib3.Timeout(None))  # the exchange sets one for every wait
 _HEADERS: Final = {"User-Agent": "Ringpost", "Accept-Encoding": "identity"}
 _FAILURES: Final = (
     requests.RequestException,
@@ -151,7 +152,7 @@ class HttpEdge:
         request = _Request(template, body, headers)
         response: requests.Response | None = None
         try:
-            response = adapter.send(request, stream=True, timeout=limits.read_s)
+            response = adapter.send(request, stream=True, timeout=_NO_TIMEOUT)
             content = _read(response.raw, limits.max_body)
         except _FAILURES as error:
             reason = _reason(error)
@@ -195,6 +196,17 @@ class _Request(requests.PreparedRequest):
         self.headers = cast("CaseInsensitiveDict[str]", fields)  # of which no more than a dict is used
 
 
+class _Response(requests.Response):
+    """An answer without the history, cookies and guesses that every call would pay for."""
+
+    def __init__(
+        self, request: requests.PreparedRequest, raw: Any
+    ) -> None:  # the parent's would build all those
+        self.request = request
+        self.raw = raw
+        self.status_code = raw.status
+
+
 class _Adapter(HTTPAdapter):
     """One thread's sender: ``HTTPAdapter.send`` over our connections, less what a bare exchange needs not."""
 
@@ -228,12 +240,8 @@ class _Adapter(HTTPAdapter):
         return cast("_Request", request).target
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """The answer without history, encoding guess and cookies, which cost a third of the call."""
-        response = requests.Response()
-        response.request = req
-        response.status_code = resp.status
-        response.raw = resp
-        return response
+        """The answer, as far as it goes here."""
+        return _Response(req, resp)
 
     def close(self) -> None:
         """Close the idle connections."""

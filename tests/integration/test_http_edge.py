@@ -514,6 +514,7 @@ def test_an_endless_body_is_cut_and_its_connection_dropped(edge, peer, head):
     first, second = post(edge, server.url()), post(edge, server.url())
 
     assert (first.status, len(first.body), len(second.body)) == (200, 16 * 1024, 16 * 1024)
+    assert not first.is_whole
     assert server.connections == 2
 
 
@@ -523,7 +524,7 @@ def test_a_body_of_just_the_limit_keeps_its_connection(edge, peer):
 
     replies = [post(edge, server.url(), limits=limits) for _ in range(2)]
 
-    assert [reply.body for reply in replies] == [b"123456789"] * 2
+    assert [(reply.body, reply.is_whole) for reply in replies] == [(b"123456789", True)] * 2
     assert server.connections == 1
 
 
@@ -757,3 +758,11 @@ def test_plain_http_and_other_ports_end_at_the_excepted_networks(make_edge, url,
 def test_what_cannot_be_requested_is_a_value_error_when_prepared(url):
     with pytest.raises(ValueError, match="not an http"):
         prepare("POST", url)
+
+
+@pytest.mark.parametrize("value", ["hush\r\nX: y", "hush\0", "hüsh"])
+def test_a_header_that_cannot_be_sent_is_a_value_error_that_does_not_quote_it(value):
+    with pytest.raises(ValueError, match="printable ASCII") as caught:
+        prepare("POST", "https://hooks.example/", {"Authorization": value})
+
+    assert "sh" not in str(caught.value)
