@@ -5,9 +5,10 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
-from os import environ, getpid
+from os import environ, getpid, kill
 from pathlib import Path
 from typing import Final
 
@@ -122,30 +123,39 @@ def tail(log: Path) -> str:
 
 def end_leftovers(folder: Path, program: str, signum: int) -> None:
     """
-    End what an earlier launcher left running on *folder*.
+    End what an earlier launcher left running on *folder*: *signum* first, SIGKILL if that does not help.
 
-    Its engines get their death signal, but may need a moment longer than the launcher's lock. A pid file
-    proves nothing: the pid may be a zombie's or belong to another program by now. So leftovers are known
-    by their working directory, which both engines set to their data folder, and by their name.
+    Its engines get their death signal, but may need a moment longer than the launcher's lock.
 
     Raises:
         EngineError: psutil is missing.
+    """
+    for this_signal in (signum, signal.SIGKILL):
+        deadline = time.monotonic() + LEFTOVER_LIMIT
+        pids = _users_of(folder, program)
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                kill(pid, this_signal)
+        while pids and time.monotonic() < deadline:
+            time.sleep(FIRST_PAUSE)
+            pids = _users_of(folder, program)
+
+
+def _users_of(folder: Path, program: str) -> list[int]:
+    """
+    Pids of the living processes of *program* on *folder*.
+
+    A pid file proves nothing: the pid may be a zombie's or belong to another program by now.
+    But both engines make their data folder their working directory, and no two may share one.
     """
     try:
         import psutil
     except ImportError as error:
         raise EngineError(f"{folder} was not closed cleanly; to check it: pip install psutil") from error
-    found = [
-        process
+    return [
+        process.pid
         for process in psutil.process_iter(["cwd", "name", "status"])
         if process.info["cwd"] == str(folder.resolve())
         and program in (process.info["name"] or "")
         and process.info["status"] != psutil.STATUS_ZOMBIE
     ]
-    for this_signal in (signum, signal.SIGKILL):
-        for process in found:
-            try:
-                process.send_signal(this_signal)
-            except psutil.NoSuchProcess:
-                continue
-        _, found = psutil.wait_procs(found, timeout=LEFTOVER_LIMIT)

@@ -42,19 +42,9 @@ def data_dir(tmp_path_factory):
     return data_dir
 
 
-@pytest.fixture
-def spoilt_dir(data_dir, tmp_path):
-    """A copy of it, for tests that break it."""
-    copy = tmp_path / "data"
-    shutil.copytree(data_dir, copy)
-    return copy
-
-
 def query(url, statement):
     """The first value of the statement's answer, by way of SQLAlchemy as the service does it."""
-    engine = sqlalchemy.create_engine(
-        url.replace("postgresql:", "postgresql+psycopg2:"), poolclass=sqlalchemy.NullPool
-    )
+    engine = sqlalchemy.create_engine(url.replace("postgresql:", "postgresql+psycopg2:"), poolclass=sqlalchemy.NullPool)
     with engine.begin() as connection:
         result = connection.execute(sqlalchemy.text(statement))
         return result.scalar() if result.returns_rows else None
@@ -147,9 +137,7 @@ def test_both_engines_answer_at_the_urls_given(engines):
 def test_each_engine_says_where_it_came_from(engines):
     postgres, valkey = engines.describe()
 
-    assert (
-        postgres == f"PostgreSQL {engines.postgres.version} from the wheel, private: {engines.postgres.where}"
-    )
+    assert postgres == f"PostgreSQL {engines.postgres.version} from the wheel, private: {engines.postgres.where}"
     assert valkey == f"Valkey {engines.valkey.version} from the wheel, private: {engines.valkey.where}"
 
 
@@ -304,21 +292,24 @@ def test_a_socket_folder_that_somebody_else_prepared_is_refused(tmp_path):
     engines.postgres.where.unlink()
 
 
-def test_a_server_that_does_not_start_shows_the_end_of_its_log(spoilt_dir):
-    (spoilt_dir / "postgres" / "global" / "pg_control").unlink()
+def test_a_server_that_does_not_start_shows_the_end_of_its_log(data_dir, tmp_path):
+    control = data_dir / "postgres" / "global" / "pg_control"
+    shutil.move(control, tmp_path)
 
     with pytest.raises(EngineError) as error:
-        Engines(spoilt_dir).start()
+        Engines(data_dir).start()
 
     assert "PostgreSQL ended with code 2 while starting" in str(error.value)
-    assert "could not open file" in str(error.value)
+    assert "could not find the database system" in str(error.value)
+    shutil.move(tmp_path / "pg_control", control)
 
 
-def test_a_cluster_of_another_version_is_explained(spoilt_dir):
-    (spoilt_dir / "postgres" / "PG_VERSION").write_text("12\n")
+def test_a_cluster_of_another_version_is_explained(tmp_path):
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "PG_VERSION").write_text("12\n")
 
     with pytest.raises(EngineError, match="was made by PostgreSQL 12, but the one found here is"):
-        Engines(spoilt_dir).start()
+        Engines(tmp_path).start()
 
 
 # Kills
@@ -369,9 +360,7 @@ def test_a_pid_file_that_tells_a_lie_is_cleared(data_dir, whose):
     if whose == "nobody's":
         child.wait()
     pid = os.getpid() if whose == "another program's" else child.pid
-    (data_dir / "postgres" / "postmaster.pid").write_text(
-        f"{pid}\n{data_dir}/postgres\n1\n5432\n\n\n\nready\n"
-    )
+    (data_dir / "postgres" / "postmaster.pid").write_text(f"{pid}\n{data_dir}/postgres\n1\n5432\n\n\n\nready\n")
     (data_dir / "valkey" / "valkey.pid").write_text(f"{pid}\n")
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(data_dir / "run" / "valkey.sock"))
@@ -502,8 +491,9 @@ def test_root_without_any_way_down_is_told_what_to_do(reachable_dir):
 
 
 @only_root
-def test_a_cluster_of_another_user_is_explained(spoilt_dir):
-    os.chown(spoilt_dir / "postgres", 65534, 65534)
+def test_a_cluster_of_another_user_is_explained(tmp_path):
+    (tmp_path / "postgres").mkdir()
+    os.chown(tmp_path / "postgres", 65534, 65534)
 
     with pytest.raises(EngineError, match="belongs to nobody, but PostgreSQL would run as root"):
-        Engines(spoilt_dir).start()
+        Engines(tmp_path).start()
