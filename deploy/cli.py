@@ -1,0 +1,72 @@
+"""``ringpost``: every operator command. Imports nothing of a command before it is asked for, so that help is quick."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+#: Command -> (module under deploy.commands, one line of help); a test compares the help with the command's own.
+COMMANDS: Final = {
+    "dev": ("dev", "Run all of Ringpost on this machine, with a simulated 8x8, and place a call."),
+    "up": ("up", "Run every process of the Procfile, restarting what dies."),
+    "migrate": ("migrate", "Bring the database to this version's schema."),
+    "status": ("status", "Show what waits, what is under way and what is wrong."),
+    "doctor": ("doctor", "Check settings, engines and 8x8 before anything depends on them."),
+    "audit": ("audit", "Prove that every message is accounted for."),
+    "providers": ("providers", "Who may send: create, list, disable."),
+    "keys": ("keys", "Providers' API keys: create, revoke."),
+    "messages": ("messages", "Look into one message."),
+    "callbacks": ("callbacks", "Send callbacks to providers again."),
+    "parked": ("parked", "What was set aside: list, resend, discard."),
+    "lanes": ("lanes", "Hold back a type of message, and let it go again."),
+    "webhooks": ("webhooks", "Ringpost's addresses at 8x8: register, show, remove."),
+    "voices": ("voices", "List the voices that the 8x8 subaccount may use."),
+    "simulator": ("simulator", "Run the 8x8 simulator alone."),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name; imports one when it is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """In the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command's module and nothing else."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"deploy.commands.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the help from the table, which needs no command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; what an operator can understand becomes a line and an exit code, the rest a traceback."""
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except Exception as error:
+            from deploy.commands.console import explained
+
+            problem = explained(error)
+            if problem is None:
+                raise
+            raise problem from None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="ringpost")
+def main() -> None:
+    """
+    Deliver one-time passcodes as phone calls.
+
+    Exit codes: 0 done, 1 the answer is bad news, 2 wrong usage or settings.
+    """

@@ -1,0 +1,199 @@
+"""What the commands share: settings and connections in, tables or JSON out, problems as one line."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from shared.db.database import Database
+    from shared.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BAD_NEWS: Final = 1
+WRONG_USE: Final = 2
+#: The settings of a running `ringpost dev`, in its data folder.
+DEV_ENVIRONMENT: Final = "dev.env"
+_UNKNOWN_TABLE: Final = "42P01"
+#: Reports may scan whole tables.
+_STATEMENT_TIMEOUT_S: Final = 120
+#: Objects whose member names are the provider's or the feed's own.
+_VERBATIM: Final = frozenset({"metadata", "facts"})
+
+
+class Problem(click.ClickException):
+    """A command's end in one line, or one line per problem, with its exit code."""
+
+    def __init__(self, text: str, code: int = BAD_NEWS) -> None:
+        super().__init__(text)
+        vars(self)["exit_code"] = code  # click declares it for the class
+
+    def show(self, file: Any = None) -> None:
+        """Write the lines to standard error."""
+        click.echo(self.message, file=file or sys.stderr)
+
+
+def explained(error: Exception) -> Problem | None:
+    """The problem that an operator sees in place of *error*; None for a bug."""
+    from deploy.engines import EngineError
+    from shared.db.database import is_away, sql_state
+    from shared.errors import VoiceApiError
+    from shared.settings import SettingsError
+
+    if isinstance(error, SettingsError):
+        return Problem(str(error), WRONG_USE)
+    if isinstance(error, EngineError | VoiceApiError):
+        return Problem(str(error))
+    if is_away(error):
+        return Problem("PostgreSQL cannot be reached: is `ringpost up` running, or DATABASE_URL right?")
+    if sql_state(error) == _UNKNOWN_TABLE:
+        return Problem("the database lacks tables: run `ringpost migrate`", WRONG_USE)
+    return None
+
+
+def load_settings() -> Settings:
+    """
+    The settings, with both engines' URLs; those of a running `ringpost dev` where there are no others.
+
+    Raises:
+        SettingsError: They are incomplete or wrong.
+    """
+    from shared.settings import Settings, SettingsError
+
+    try:
+        settings = Settings.load()
+    except SettingsError:
+        dev = Path(os.environ.get("RINGPOST_DATA_DIR") or ".ringpost") / DEV_ENVIRONMENT
+        if not dev.exists():
+            raise
+        return Settings.load(_env_file=dev)
+    if settings.database_url and settings.redis_url:
+        return settings
+    from deploy.engines import Engines
+
+    engines = Engines(settings.ringpost_data_dir, settings.database_url, settings.redis_url)
+    return settings.model_copy(update={"database_url": engines.database_url, "redis_url": engines.redis_url})
+
+
+@contextmanager
+def open_database(settings: Settings | None = None) -> Iterator[Database]:
+    """PostgreSQL as the settings name it."""
+    from shared.db.database import Database
+
+    settings = settings or load_settings()
+    database = Database(
+        str(settings.database_url),
+        application="ringpost-cli",
+        pool_size=1,
+        statement_timeout_s=_STATEMENT_TIMEOUT_S,
+    )
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def open_transaction(settings: Settings | None = None) -> Iterator[Connection]:
+    """One transaction on PostgreSQL: committed at the end, rolled back by any error."""
+    with open_database(settings) as database, database.transaction() as connection:
+        yield connection
+
+
+def note(connection: Connection, action: str, target: str, after: Any = None) -> None:
+    """Write into the audit log who changed what."""
+    from shared.db.queries import providers
+
+    text = None if after is None else json.dumps(json_of(after))
+    providers.audit(connection, actor=actor(), action=action, target=target, after=text)
+
+
+def actor() -> str:
+    """The operating system's name for whoever runs this command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def json_option(command: F) -> F:
+    """Add ``--json``, the parameter ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
+
+
+def print_json(value: Any) -> None:
+    """Print *value* as JSON: members in camelCase, times as the API writes them."""
+    click.echo(json.dumps(json_of(value), indent=2, ensure_ascii=False))
+
+
+def json_of(value: Any) -> Any:
+    """*value* made of what JSON knows; field names become camelCase and a final ``_s`` ``Seconds``."""
+    from shared.times import rfc3339
+
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, Mapping):
+        return {_camel(name): item if name in _VERBATIM else json_of(item) for name, item in value.items()}
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [json_of(item) for item in value]
+    return value
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    if rest and rest[-1] == "s":
+        rest[-1] = "seconds"
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows for people; "none" instead of an empty table."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(shown(cell)) for cell in row))
+    is_terminal = sys.stdout.isatty()
+    console = Console(width=None if is_terminal else 200, highlight=False)
+    console.print(table if table.row_count else f"{title}: none")
+
+
+def shown(value: Any) -> str:
+    """A cell's text."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    if isinstance(value, list | tuple):
+        return ", ".join(map(shown, value)) or "-"
+    return str(value)
+
+
+def age(seconds: float | None) -> str:
+    """Seconds as people say them: ``2.3 s``, ``5 min``, ``3 h``, ``4 d``."""
+    if seconds is None:
+        return "-"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s"

@@ -1,0 +1,39 @@
+"""``ringpost lanes``: hold back a type of message, and let it go again."""
+
+from __future__ import annotations
+
+import click
+
+from deploy.commands.console import note, open_transaction
+from shared.lifecycle import Lane
+
+_lane = click.argument("lane", type=click.Choice([lane.value for lane in Lane]))
+
+
+@click.group()
+def lanes() -> None:
+    """Hold back a type of message, and let it go again."""
+
+
+@lanes.command()
+@_lane
+def pause(lane: str) -> None:
+    """Dial no more messages of LANE. Calls under way go on; deadlines, too."""
+    from shared.db.queries import operations
+
+    with open_transaction() as connection:
+        if operations.pause_lane(connection, Lane(lane)):
+            note(connection, "lane.pause", lane)
+    click.echo(f"lane {lane} is paused: messages wait until `ringpost lanes resume {lane}` or their deadline")
+
+
+@lanes.command()
+@_lane
+def resume(lane: str) -> None:
+    """Dial the messages of LANE again."""
+    from shared.db.queries import operations
+
+    with open_transaction() as connection:
+        if operations.resume_lane(connection, Lane(lane)):
+            note(connection, "lane.resume", lane)
+    click.echo(f"lane {lane} is dialled")

@@ -1,0 +1,55 @@
+"""What an operator changes by hand: lanes, and whatever was set aside."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from shared.lifecycle import Lane
+
+_PAUSE: Final = text("""
+INSERT INTO lanes (lane, paused_at) VALUES (:lane, now())
+ON CONFLICT (lane) DO UPDATE SET paused_at = now() WHERE lanes.paused_at IS NULL
+""")
+
+
+def pause_lane(connection: Connection, lane: Lane) -> bool:
+    """Dial nothing more of *lane*; False when it is paused already. Deadlines go on running."""
+    return connection.execute(_PAUSE, {"lane": lane}).rowcount == 1
+
+
+def resume_lane(connection: Connection, lane: Lane) -> bool:
+    """Dial *lane* again; False when it was not paused."""
+    statement = text("UPDATE lanes SET paused_at = NULL WHERE lane = :lane AND paused_at IS NOT NULL")
+    return connection.execute(statement, {"lane": lane}).rowcount == 1
+
+
+_DISCARD_CALLBACK: Final = text("DELETE FROM callbacks WHERE callback_id = :id AND state = 'parked'")
+
+
+def discard_callback(connection: Connection, callback_id: str) -> bool:
+    """Give a parked callback up for good; its event stays in the provider's feed."""
+    return connection.execute(_DISCARD_CALLBACK, {"id": callback_id}).rowcount == 1
+
+
+_RETRY_EVENT: Final = text("""
+UPDATE webhook_inbox SET processed_at = NULL, result = NULL, attempts = 0, due_at = now()
+WHERE inbox_id = :id AND (processed_at IS NULL OR result = 'parked')
+""")
+
+
+def retry_event(connection: Connection, inbox_id: int) -> bool:
+    """Reconcile a parked or unmatched webhook now; False when there is none to retry."""
+    return connection.execute(_RETRY_EVENT, {"id": inbox_id}).rowcount == 1
+
+
+_DISCARD_EVENT: Final = text("""
+UPDATE webhook_inbox SET processed_at = now(), result = 'discarded'
+WHERE inbox_id = :id AND (processed_at IS NULL AND session_id IS NOT NULL OR result = 'parked')
+""")
+
+
+def discard_event(connection: Connection, inbox_id: int) -> bool:
+    """Give a parked or unmatched webhook up; it is purged like any other processed one."""
+    return connection.execute(_DISCARD_EVENT, {"id": inbox_id}).rowcount == 1
