@@ -86,9 +86,7 @@ class Supervisor:
 
         A second signal kills at once. Only for the main thread, which alone can have signal handlers.
         """
-        before = {
-            signum: signal.signal(signum, self._on_signal) for signum in (signal.SIGTERM, signal.SIGINT)
-        }
+        before = {signum: signal.signal(signum, self._on_signal) for signum in (signal.SIGTERM, signal.SIGINT)}
         try:
             self.start()
             self.wait()

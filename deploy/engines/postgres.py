@@ -69,9 +69,7 @@ class Postgres:
         self.where: Final = home.run
         self._home = home
         self._programs = found.path
-        self._settings = (
-            SETTINGS | {"unix_socket_directories": f'"{home.run}"'} | (FAST_SETTINGS if fast else {})
-        )
+        self._settings = SETTINGS | {"unix_socket_directories": f'"{home.run}"'} | (FAST_SETTINGS if fast else {})
         self._identity: Identity | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -158,9 +156,7 @@ class Postgres:
             identity, printed = for_postgres(self._programs / "postgres", self._home.data_dir)
             self._identity, self.version = identity, _version_in(printed)
         if int(self.version.partition(".")[0]) < OLDEST_MAJOR:
-            raise EngineError(
-                f"PostgreSQL {self.version} is too old: {OLDEST_MAJOR} is the oldest that will do"
-            )
+            raise EngineError(f"PostgreSQL {self.version} is too old: {OLDEST_MAJOR} is the oldest that will do")
         return self._identity
 
     def _make_cluster(self, identity: Identity) -> None:

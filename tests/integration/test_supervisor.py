@@ -86,9 +86,7 @@ def all_vanish(pids):
 def test_output_comes_line_by_line_behind_its_process_name(supervise, out):
     supervise(
         Process(name="web", command=["sh", "-c", "echo to stdout; echo to stderr >&2; exec sleep 1000"]),
-        Process(
-            name="calls-otp", command='sh -c "echo $GREETING; exec sleep 1000"', env={"GREETING": "hello"}
-        ),
+        Process(name="calls-otp", command='sh -c "echo $GREETING; exec sleep 1000"', env={"GREETING": "hello"}),
     )
 
     lines = {out.lines.get(timeout=PATIENCE) for _ in range(3)}
@@ -123,9 +121,7 @@ def test_a_process_is_started_again_whatever_its_exit_code(supervise, deaths, co
 
 
 def test_a_program_that_is_missing_does_not_stop_the_others(supervise, deaths, out):
-    supervisor = supervise(
-        Process(name="gone", command=["/no/such/program"]), Process(name="web", command=SLEEPER)
-    )
+    supervisor = supervise(Process(name="gone", command=["/no/such/program"]), Process(name="web", command=SLEEPER))
 
     death = deaths.get(timeout=PATIENCE)
 
