@@ -1,0 +1,1 @@
+"""What ingress and workers both know. Imports neither of them."""

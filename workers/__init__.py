@@ -1,0 +1,1 @@
+"""Work out: one file per step. Claims rows, acts, records."""

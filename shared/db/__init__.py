@@ -1,0 +1,1 @@
+"""PostgreSQL: tables, statements, migrations, group commit."""

@@ -14,9 +14,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_URL: Final = 2048  # characters
 _HTTPS_PORT: Final = 443
-_URL_CHARACTERS: Final = re.compile(
-    r"[!-\[\]-~]+"
-)  # visible ASCII but the backslash, which parsers disagree on
+_URL_CHARACTERS: Final = re.compile(r"[!-\[\]-~]+")  # visible ASCII but the backslash, which parsers disagree on
 _NAME: Final = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*"
     r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"

@@ -159,9 +159,7 @@ class HttpEdge:
         else:
             elapsed_s = time.monotonic() - started_at
             status, fields = response.status_code, response.raw.headers
-            return Reply(
-                status, fields, content[: limits.max_body], elapsed_s, len(content) <= limits.max_body
-            )
+            return Reply(status, fields, content[: limits.max_body], elapsed_s, len(content) <= limits.max_body)
         # Raised out here so that it carries no context: those errors quote URLs.
         if not exchange.is_sent:
             raise NotSent(reason)
@@ -199,9 +197,7 @@ class _Request(requests.PreparedRequest):
 class _Response(requests.Response):
     """An answer without the history, cookies and guesses that every call would pay for."""
 
-    def __init__(
-        self, request: requests.PreparedRequest, raw: Any
-    ) -> None:  # the parent's would build all those
+    def __init__(self, request: requests.PreparedRequest, raw: Any) -> None:  # the parent's would build all those
         self.request = request
         self.raw = raw
         self.status_code = raw.status

@@ -53,3 +53,14 @@ WHERE inbox_id = :id AND (processed_at IS NULL AND session_id IS NOT NULL OR res
 def discard_event(connection: Connection, inbox_id: int) -> bool:
     """Give a parked or unmatched webhook up; it is purged like any other processed one."""
     return connection.execute(_DISCARD_EVENT, {"id": inbox_id}).rowcount == 1
+
+
+_MOVE_ENDPOINT: Final = text("""
+UPDATE endpoints SET url = :url, disabled_at = NULL, disabled_reason = NULL, failing_since = NULL
+WHERE endpoint_id = :id
+""")
+
+
+def move_endpoint(connection: Connection, endpoint_id: str, url: str) -> bool:
+    """Send an endpoint's callbacks to another address from now on; False when there is no such endpoint."""
+    return connection.execute(_MOVE_ENDPOINT, {"id": endpoint_id, "url": url}).rowcount == 1

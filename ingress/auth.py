@@ -1,0 +1,123 @@
+"""Who is asking: providers by their keys, 8x8 by the webhook secret. Every comparison takes the same time."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+from typing import Final
+
+from flask import Request
+
+from ingress.cache import Remembered
+from ingress.problems import Problem
+from shared.db.database import Database
+from shared.db.queries import providers
+from shared.db.queries.providers import KeyOwner
+from shared.settings import Settings
+
+#: A revoked key is refused everywhere within this time, in seconds.
+_KEY_MEMORY_S: Final = 2
+_NOBODY: Final = hashlib.sha256(b"nobody").digest()
+_LEGACY_USER: Final = "admin"
+
+
+class ProviderAuth:
+    """Tells which provider a request comes from, by Basic ``keyId:secret`` or Bearer ``keyId:secret``."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._owners = Remembered(
+            lambda key_id: database.run(lambda c: providers.owner_of_key(c, key_id), alone=True, patience_s=0.5),
+            for_s=_KEY_MEMORY_S,
+        )
+        self._legacy = Remembered(lambda _: database.run(providers.legacy_owner, patience_s=0.5), for_s=_KEY_MEMORY_S)
+        self._legacy_secret = settings.webhook_auth_token.get_secret_value() if settings.legacy_admin_auth else None
+
+    def owner(self, request: Request) -> KeyOwner:
+        """
+        The provider behind the request.
+
+        Raises:
+            Problem: 401, alike for a missing, malformed, unknown, wrong and revoked key.
+        """
+        key_id, secret = _credentials(request.headers.get("Authorization", ""))
+        if self._legacy_secret is not None and key_id == _LEGACY_USER:
+            if hmac.compare_digest(secret.encode(), self._legacy_secret.encode()):
+                return self._legacy.get(key_id)
+            raise _refused()
+        owner = self._owners.get(key_id) if key_id else None
+        expected = _NOBODY if owner is None else owner.secret_hash
+        fits = hmac.compare_digest(hashlib.sha256(secret.encode()).digest(), expected)
+        if owner is None or not fits:
+            raise _refused()
+        return owner
+
+
+def _refused() -> Problem:
+    return Problem("unauthorized", "Authenticate with Basic or Bearer keyId:secret.")
+
+
+def _credentials(header: str) -> tuple[str, str]:
+    """Key id and secret (RFC 7617; the Bearer token is the same pair unencoded, or in base64); empty if none."""
+    scheme, _, token = header.strip().partition(" ")
+    token = token.strip()
+    if scheme.lower() == "bearer" and ":" in token:
+        key_id, _, secret = token.partition(":")
+        return _printable(key_id), secret
+    if scheme.lower() not in ("basic", "bearer"):
+        return "", ""
+    try:
+        pair = base64.b64decode(token, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return "", ""
+    key_id, _, secret = pair.partition(":")
+    return _printable(key_id), secret
+
+
+def _printable(key_id: str) -> str:
+    return key_id if key_id.isascii() and key_id.isprintable() and len(key_id) <= 64 else ""
+
+
+class WebhookAuth:
+    """Tells whether a webhook comes from 8x8, which sends one static header and signs nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        secrets = [settings.webhook_auth_token, settings.webhook_auth_token_old]
+        self._secrets = [secret.get_secret_value().encode() for secret in secrets if secret is not None]
+        self._networks = settings.webhook_networks
+
+    def check(self, request: Request) -> None:
+        """
+        Let a genuine webhook pass: the header is the secret itself, or Bearer with it, or Basic with it as password.
+
+        Raises:
+            Problem: 401.
+        """
+        fits = False
+        for offered in _offered(request.headers.get("Authorization", "")):
+            for secret in self._secrets:
+                fits |= hmac.compare_digest(offered, secret)
+        if not fits or not self._comes_from_8x8(request):
+            raise Problem("unauthorized", "This webhook does not carry the secret that was registered with 8x8.")
+
+    def _comes_from_8x8(self, request: Request) -> bool:
+        if not self._networks:
+            return True
+        try:
+            address = ipaddress.ip_address(request.remote_addr or "")
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
+
+
+def _offered(header: str) -> list[bytes]:
+    """Every reading of the header under which it may hold the secret."""
+    readings = [header]
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() == "bearer":
+        readings.append(token.strip())
+    if scheme.lower() == "basic":
+        readings.append(_credentials(header)[1])
+    return [reading.encode("utf-8", "surrogateescape") for reading in readings]

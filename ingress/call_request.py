@@ -1,0 +1,151 @@
+"""The make-call body: its members, their rules, and what they come to. Pure but for the phone number tables."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
+
+from ingress.problems import MemberError
+from shared.lifecycle import Lane
+from shared.times import parse_time
+
+MAX_PLAYS: Final = 3
+#: What the demo advertised: accepted, clamped, and told.
+_MAX_REPETITION: Final = 10
+
+
+def _time(value: Any) -> datetime:
+    if not isinstance(value, str):
+        raise PydanticCustomError("time", "must be an RFC 3339 time such as 2026-10-05T09:12:10Z")
+    try:
+        return parse_time(value)
+    except ValueError as error:
+        raise PydanticCustomError("time", str(error).replace("{", "{{")) from None
+
+
+def _pairs(value: dict[str, str]) -> dict[str, str]:
+    if len(value) > 10:
+        raise PydanticCustomError("metadata", "may have at most 10 pairs")
+    if any(not 1 <= len(name) <= 40 or len(text) > 500 for name, text in value.items()):
+        raise PydanticCustomError("metadata", "names have 1 to 40 characters, values at most 500")
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_time)]
+_MODEL: Final = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Redial(BaseModel):
+    """How often to dial again, and what to do when nobody knows whether a call was made."""
+
+    model_config = _MODEL
+
+    maxAttempts: int | None = Field(None, ge=1, le=4)  # noqa: N815  the contract's spelling
+    onUnknown: Literal["report", "redial"] = "report"  # noqa: N815
+
+
+class CallRequest(BaseModel):
+    """One message to be spoken to one phone, as the provider asked for it."""
+
+    model_config = _MODEL
+
+    messageId: Annotated[str, StringConstraints(min_length=1, max_length=128)]  # noqa: N815
+    customerPhone: Annotated[str, StringConstraints(min_length=1, max_length=40)]  # noqa: N815
+    message: Annotated[str, StringConstraints(min_length=1)]
+    repetition: int = Field(2, ge=1, le=_MAX_REPETITION)
+    type: Literal["otp", "alert", "notification"] = "otp"
+    ttlSeconds: int | None = Field(None, ge=15, le=86400)  # noqa: N815
+    expiresAt: Moment | None = None  # noqa: N815
+    code: str | None = Field(None, pattern=r"^[0-9A-Z]{3,12}$")
+    language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] | None = None
+    voice: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{2,64}$")] | None = None
+    speed: float = Field(1, ge=0.5, le=2)
+    source: Annotated[str, StringConstraints(max_length=40)] | None = Field(None, alias="from")
+    interruptible: bool = False
+    redial: Redial = Field(default_factory=lambda: Redial.model_validate({}))
+    scheduledAt: Moment | None = None  # noqa: N815
+    callbackUrl: Annotated[str, StringConstraints(max_length=2048)] | None = None  # noqa: N815
+    metadata: Annotated[dict[str, str], AfterValidator(_pairs)] = Field(default_factory=dict)
+
+    @property
+    def lane(self) -> Lane:
+        """The queue that the message waits in."""
+        return Lane(self.type)
+
+    @property
+    def plays(self) -> int:
+        """How often the text is spoken."""
+        return min(self.repetition, MAX_PLAYS)
+
+
+MEMBERS: Final = tuple(field.alias or name for name, field in CallRequest.model_fields.items())
+
+#: pydantic's words, where a plainer one serves the reader better.
+_WORDS: Final = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "string_too_short": "must not be empty",
+    "int_type": "must be an integer",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "finite_number": "must be a finite number",
+}
+_PATTERNS: Final = {
+    "code": "must be 3 to 12 digits or letters A to Z",
+    "language": "must be a BCP 47 language tag such as en-US",
+    "voice": "must be the code of an 8x8 speech profile such as en-US-BenjaminRUS",
+}
+
+
+def check(body: Any) -> CallRequest | list[MemberError]:
+    """The request, or everything that is wrong with it, member by member, without repeating any value."""
+    if not isinstance(body, dict):
+        return [MemberError("", "the body must be a JSON object")]
+    try:
+        return CallRequest.model_validate(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=True, include_input=False)
+        return [MemberError(_path(item["loc"]), _sentence(dict(item))) for item in found]
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(step) for step in location)
+
+
+def _sentence(item: dict[str, Any]) -> str:
+    kind, location, context = item["type"], item["loc"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(str(location[-1]), MEMBERS, n=1)
+        return "is not a member of this request" + (f"; did you mean {near[0]}?" if near else "")
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS[str(location[0])]
+    if kind == "string_too_long":
+        return f"may have at most {context['max_length']} characters"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        return "must lie between " + _RANGES[_path(location)]
+    if kind == "literal_error":
+        return f"must be {context['expected']}"
+    return _WORDS.get(kind, str(item["msg"]))
+
+
+_RANGES: Final = {
+    "repetition": f"1 and {_MAX_REPETITION}",
+    "ttlSeconds": "15 and 86400",
+    "speed": "0.5 and 2",
+    "redial.maxAttempts": "1 and 4",
+}

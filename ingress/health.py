@@ -1,0 +1,50 @@
+"""Whether this process lives, and whether it can take messages."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+from pydantic_core import to_json
+from sqlalchemy import Connection
+
+from ingress.site import Site
+from shared.db.database import is_away
+from shared.db.migrate import pending
+
+
+def health_routes(site: Site) -> Blueprint:
+    """GET /healthz and /readyz."""
+    routes = Blueprint("health", __name__)
+
+    @routes.get("/healthz")
+    def healthz() -> Response:
+        return Response(b'{"status":"ok"}', content_type="application/json")
+
+    @routes.get("/readyz")
+    def readyz() -> Response:
+        database = _database(site)
+        redis = _redis(site)
+        # Redis is not needed to take messages: its absence is told, not held against us.
+        body = {"status": "ok" if database == "ok" else "unavailable", "database": database, "redis": redis}
+        return Response(to_json(body), 200 if database == "ok" else 503, content_type="application/json")
+
+    return routes
+
+
+def _database(site: Site) -> str:
+    def look(connection: Connection) -> str:
+        return "migrations pending" if pending(connection) else "ok"
+
+    try:
+        return site.services.database.run(look, patience_s=0.5)
+    except Exception as error:
+        if not is_away(error):
+            raise
+        return "away"
+
+
+def _redis(site: Site) -> str:
+    try:
+        site.services.broker.client.ping()
+    except Exception:  # noqa: BLE001  whatever it is, it is told
+        return "away"
+    return "ok"

@@ -1,0 +1,163 @@
+"""Step 1 of 5, the thinking: from a checked request to the row that will be stored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from ingress.call_request import MAX_PLAYS, CallRequest, check
+from ingress.problems import MemberError, Problem, invalid
+from shared import phone, speech
+from shared.db.queries.accept import NewMessage
+from shared.db.queries.providers import KeyOwner
+from shared.ids import new_id
+from shared.lifecycle import Lane
+from shared.retry_policy import REDIAL
+from shared.sealing import Sealer
+from shared.settings import Settings
+from shared.voices import Voices
+
+_TTL_S: Final = {Lane.OTP: 120, Lane.ALERT: 1800, Lane.NOTIFICATION: 14400}
+_LONGEST_TTL: Final = timedelta(days=1)
+_SHORTEST_TTL: Final = timedelta(seconds=15)
+_FARTHEST: Final = timedelta(days=7)
+#: Repeats after 8x8's own faults that cost nothing of what the sender allows; none when it set a number itself.
+_SPARE_ATTEMPTS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Turns bodies into rows; what it needs to know beyond the request."""
+
+    settings: Settings
+    sealer: Sealer
+    own_country: str
+
+    def row(self, body: Any, owner: KeyOwner, voices: Voices) -> NewMessage:
+        """
+        The row of one request.
+
+        Raises:
+            Problem: 422, naming every member at fault that can be told at once.
+        """
+        call = check(body)
+        if isinstance(call, list):
+            raise invalid(call)
+        errors = _Errors()
+        warnings: list[str] = []
+        if call.repetition > MAX_PLAYS:
+            warnings.append(
+                f"repetition: 8x8 speaks a text at most {MAX_PLAYS} times; {call.repetition} became {MAX_PLAYS}."
+            )
+        text = self._text(call, errors, warnings)
+        voice = errors.unless(lambda: voices.choose(call.language, call.voice), "voice" if call.voice else "language")
+        self._check_times(call, errors)
+        endpoint_id = self._endpoint(call, owner, errors)
+        errors.raise_if_any()
+        number = self._destination(call, owner)
+        message_id = new_id("msg")
+        content = json.dumps({"destination": number.e164, "text": text}).encode()
+        return NewMessage(
+            id=message_id,
+            provider_id=owner.provider_id,
+            message_id=call.messageId,
+            fingerprint=self.sealer.fingerprint(json.dumps(body, sort_keys=True).encode()),
+            lane=call.lane,
+            content=self.sealer.seal(content, row=message_id),
+            destination_key=self.sealer.destination_key(number.e164),
+            destination_masked=number.masked,
+            country=number.country,
+            source=self._source(call),
+            voice=voice or "",
+            speed=call.speed,
+            plays=call.plays,
+            seconds_per_play=speech.seconds_per_play(text, call.speed),
+            interruptible=call.interruptible,
+            max_attempts=call.redial.maxAttempts or REDIAL[call.lane].max_attempts,
+            spare_attempts=0 if call.redial.maxAttempts else _SPARE_ATTEMPTS,
+            redial_unknown=call.redial.onUnknown == "redial",
+            endpoint_id=endpoint_id,
+            metadata=call.metadata,
+            warnings=warnings,
+            scheduled_at=call.scheduledAt,
+            expires_at=call.expiresAt,
+            ttl_s=None if call.expiresAt else call.ttlSeconds or _TTL_S[call.lane],
+        )
+
+    def _text(self, call: CallRequest, errors: _Errors, warnings: list[str]) -> str:
+        if len(call.message) > self.settings.message_max_length:
+            errors.add("message", f"may have at most {self.settings.message_max_length} characters")
+            return ""
+        cleaned, removed = speech.sanitise(call.message)
+        warnings += [f"message: {sentence}" for sentence in removed]
+        if not cleaned:
+            errors.add("message", "has nothing that can be spoken")
+            return ""
+        language = call.language or (call.voice or self.settings.default_language)
+        return errors.unless(lambda: speech.spoken_text(cleaned, call.code, language), "message") or ""
+
+    @staticmethod
+    def _check_times(call: CallRequest, errors: _Errors) -> None:
+        now = datetime.now(UTC)
+        begins = call.scheduledAt or now
+        if call.ttlSeconds is not None and call.expiresAt is not None:
+            errors.add("expiresAt", "cannot come together with ttlSeconds")
+        if begins > now + _FARTHEST:
+            errors.add("scheduledAt", "may lie at most 7 days ahead")
+        begins = max(begins, now)
+        if call.expiresAt is not None and not _SHORTEST_TTL <= call.expiresAt - begins <= _LONGEST_TTL:
+            errors.add("expiresAt", "must lie 15 seconds to 1 day after the call may begin")
+
+    @staticmethod
+    def _endpoint(call: CallRequest, owner: KeyOwner, errors: _Errors) -> str | None:
+        if call.callbackUrl is None:
+            return None
+        endpoint_id = owner.endpoints.get(call.callbackUrl)
+        if endpoint_id is None:
+            errors.add("callbackUrl", "is not among the provider's registered endpoints")
+        return endpoint_id
+
+    def _destination(self, call: CallRequest, owner: KeyOwner) -> phone.PhoneNumber:
+        allowed = owner.countries or self.settings.allowed_countries or (self.own_country,)
+        try:
+            return phone.parse_destination(call.customerPhone, allowed)
+        except phone.CountryNotAllowedError as error:
+            said = [MemberError("customerPhone", str(error))]
+            raise Problem("country_not_allowed", f"customerPhone: {error}.", errors=said) from None
+        except ValueError as error:
+            raise invalid([MemberError("customerPhone", str(error))]) from None
+
+    def _source(self, call: CallRequest) -> str:
+        if call.source is None:
+            return self.settings.sources[0]
+        source = "+" + call.source.lstrip("+")
+        if source not in self.settings.sources:
+            said = [MemberError("from", "must be one of the configured caller ids")]
+            raise Problem("source_not_allowed", "from: must be one of the configured caller ids.", errors=said)
+        return source
+
+
+class _Errors:
+    """Gathers what is wrong, so that one answer can name it all."""
+
+    def __init__(self) -> None:
+        self._found: list[MemberError] = []
+
+    def add(self, member: str, message: str) -> None:
+        self._found.append(MemberError(member, message))
+
+    def unless(self, make: Any, member: str) -> str | None:
+        """What *make* gives, or None after noting its ValueError, whose text may name the member itself."""
+        try:
+            made: str = make()
+        except ValueError as error:
+            named, colon, sentence = str(error).partition(": ")
+            self.add(named if colon else member, sentence if colon else named)
+            return None
+        return made
+
+    def raise_if_any(self) -> None:
+        if self._found:
+            raise invalid(self._found)

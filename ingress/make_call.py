@@ -1,0 +1,169 @@
+"""Step 1 of 5: take a message in. Parse, store, ring, answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+from pydantic_core import to_json
+
+from ingress import admission, bodies, placements
+from ingress.problems import MemberError, Problem, invalid
+from ingress.site import Site
+from shared.db.database import DatabaseAway
+from shared.db.group_commit import Overloaded
+from shared.db.queries.accept import Accepted, NewMessage
+from shared.db.queries.providers import KeyOwner
+from shared.lifecycle import Lane, Status
+from shared.times import rfc3339
+
+_MAX_BODY: Final = 16 * 1024
+_MAX_BATCH_BODY: Final = 2 * 1024 * 1024
+_MAX_BATCH: Final = 1000
+#: Longest wait for the commit, in seconds; then the answer is 503 and the sender asks again.
+_COMMIT_S: Final = 5
+
+
+def make_call_routes(site: Site) -> Blueprint:
+    """POST /api/make-call and /api/make-calls."""
+    routes = Blueprint("make_call", __name__)
+
+    @routes.post("/api/make-call")
+    def make_call() -> Response:
+        owner = site.providers.owner(request)
+        row = _row(site, owner, bodies.parse(bodies.read(request, _MAX_BODY)))
+        accepted = _stored(site, [row])[0]
+        if accepted.fingerprint != row.fingerprint:
+            raise _reused()
+        answer = None
+        if wait_s := placements.wait_wanted(request.headers.get("Prefer", "")):
+            answer = site.placements.wait(accepted.id, wait_s)
+        response = _json({"success": True, "data": _data(site, accepted, answer)})
+        if not accepted.is_new:
+            response.headers["Idempotency-Replayed"] = "true"
+        return response
+
+    @routes.post("/api/make-calls")
+    def make_calls() -> Response:
+        owner = site.providers.owner(request)
+        body = bodies.parse(bodies.read(request, _MAX_BATCH_BODY))
+        results = _batch(site, owner, _calls(body))
+        rejected = sum("error" in result for result in results)
+        return _json({"success": True, "data": results, "accepted": len(results) - rejected, "rejected": rejected})
+
+    return routes
+
+
+def _calls(body: Any) -> list[Any]:
+    unknown = [name for name in body if name != "calls"] if isinstance(body, dict) else []
+    if unknown:
+        raise invalid([MemberError(name, "is not a member of this request") for name in unknown])
+    calls = body.get("calls") if isinstance(body, dict) else None
+    if not isinstance(calls, list) or not 1 <= len(calls) <= _MAX_BATCH:
+        raise invalid([MemberError("calls", f"must be an array of 1 to {_MAX_BATCH} make-call bodies")])
+    return calls
+
+
+def _batch(site: Site, owner: KeyOwner, calls: Sequence[Any]) -> list[dict[str, Any]]:
+    """One result a call, in order: a bad one never spoils the others."""
+    rows: list[NewMessage | Problem] = [_row_or_problem(site, owner, call) for call in calls]
+    stored = iter(_stored(site, [row for row in rows if isinstance(row, NewMessage)]))
+    results = []
+    for call, row in zip(calls, rows, strict=True):
+        if isinstance(row, NewMessage):
+            accepted = next(stored)
+            row_or_problem = accepted if accepted.fingerprint == row.fingerprint else _reused()
+        else:
+            row_or_problem = row
+        results.append(_result(site, call, row_or_problem))
+    return results
+
+
+def _result(site: Site, call: Any, outcome: Accepted | Problem) -> dict[str, Any]:
+    if isinstance(outcome, Accepted):
+        return _data(site, outcome, None)
+    message_id = call.get("messageId") if isinstance(call, dict) else None
+    return {"messageId": message_id if isinstance(message_id, str) else None, "error": outcome.body()}
+
+
+def _row_or_problem(site: Site, owner: KeyOwner, call: Any) -> NewMessage | Problem:
+    if len(to_json(call)) > _MAX_BODY:
+        return Problem("body_too_large", f"One call may have at most {_MAX_BODY} bytes.")
+    try:
+        return _row(site, owner, call)
+    except Problem as problem:
+        return problem
+
+
+def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage:
+    row = site.intake.row(body, owner, site.voices.value)
+    expected = _estimate(site, row.lane, row.scheduled_at, row.expires_at)
+    ttl_s = row.ttl_s or math.inf
+    if not expected.will_meet_deadline or expected.wait_s > ttl_s:
+        raise Problem(
+            "deadline_unreachable",
+            "More calls wait than can be placed before this one's deadline. Nothing was stored.",
+            retry_after_s=max(1, math.ceil(expected.wait_s - min(ttl_s, expected.wait_s))),
+        )
+    return row
+
+
+def _estimate(site: Site, lane: str, begins: datetime | None, deadline: datetime | None) -> admission.Estimate:
+    now = datetime.now(UTC)
+    return admission.estimate(
+        site.backlog.value,
+        Lane(lane),
+        dials_per_second=site.settings.dials_per_second,
+        begins=max(begins or now, now),
+        deadline=deadline or datetime.max.replace(tzinfo=UTC),
+    )
+
+
+def _stored(site: Site, rows: Sequence[NewMessage]) -> list[Accepted]:
+    try:
+        return site.messages.put(rows, _COMMIT_S) if rows else []
+    except Overloaded:
+        raise Problem("overloaded", "Too many requests wait. Nothing was stored.", retry_after_s=1) from None
+    except DatabaseAway:
+        raise Problem(
+            "unavailable",
+            "The database did not answer in time. Send the same request again.",
+            retry_after_s=1,
+        ) from None
+
+
+def _reused() -> Problem:
+    return Problem("message_id_reused", "messageId: was used for a request with another body.")
+
+
+def _data(site: Site, accepted: Accepted, answer: placements.Answer | None) -> dict[str, Any]:
+    status, reason, session_id = answer or (accepted.status, accepted.reason, accepted.session_id)
+    expected = _estimate(site, accepted.lane, accepted.due_at, accepted.deadline)
+    waits = status in (Status.SCHEDULED, Status.QUEUED)
+    return {
+        "id": accepted.id,
+        "messageId": accepted.message_id,
+        "status": status,
+        "reason": reason,
+        "sessionId": session_id,
+        "sessionStatus": session_status(status, session_id),
+        "expiresAt": rfc3339(accepted.deadline),
+        "estimatedDialAt": rfc3339(expected.dial_at) if waits else None,
+        "willMeetDeadline": expected.will_meet_deadline if waits else None,
+        "warnings": accepted.warnings,
+        "links": {"self": f"/v1/messages/{accepted.id}"},
+    }
+
+
+def session_status(status: Status, session_id: str | None) -> str:
+    """8x8's word for the call session, as the demo's clients read it."""
+    if session_id is not None:
+        return "CREATED"
+    return "NOT_CREATED" if status is Status.FAILED else "PENDING"
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(to_json(body), content_type="application/json")

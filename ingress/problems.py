@@ -1,0 +1,87 @@
+"""Errors as providers see them: RFC 9457 problem details, with the members that the demo's clients read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from flask import Response, g
+from pydantic_core import to_json
+
+#: Each code, its HTTP status and its title.
+CODES: Final[Mapping[str, tuple[int, str]]] = {
+    "invalid_json": (400, "The body is not acceptable JSON"),
+    "unauthorized": (401, "A valid key is needed"),
+    "not_found": (404, "There is nothing here"),
+    "method_not_allowed": (405, "This address does not take that method"),
+    "message_id_reused": (409, "This messageId was used for another request"),
+    "body_too_large": (413, "The body is too large"),
+    "unsupported_media_type": (415, "The body must be JSON"),
+    "invalid_request": (422, "The request is not valid"),
+    "country_not_allowed": (422, "This country may not be called"),
+    "source_not_allowed": (422, "This caller id is not configured"),
+    "internal_error": (500, "Something went wrong on our side"),
+    "overloaded": (503, "Too many requests at once"),
+    "unavailable": (503, "The message could not be stored"),
+    "deadline_unreachable": (503, "The call could not be placed in time"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MemberError:
+    """What is wrong with one member of a request; never its value."""
+
+    member: str
+    message: str
+
+
+class Problem(Exception):
+    """A request that is answered with an error. Nothing was stored, unless the text says otherwise."""
+
+    def __init__(
+        self, code: str, details: str, *, errors: Sequence[MemberError] = (), retry_after_s: int | None = None
+    ) -> None:
+        """
+        Args:
+            code: One of :data:`CODES`.
+            details: A sentence for the engineer who reads it.
+            errors: The members at fault.
+            retry_after_s: When coming again makes sense, in seconds.
+        """
+        super().__init__(code)
+        self.code = code
+        self.details = details
+        self.errors = tuple(errors)
+        self.retry_after_s = retry_after_s
+        self.status = CODES[code][0]
+
+    def body(self) -> dict[str, Any]:
+        """The JSON members."""
+        status, title = CODES[self.code]
+        return {
+            "success": False,
+            "error": title,
+            "details": self.details,
+            "type": f"/docs/errors#{self.code}",
+            "title": title,
+            "status": status,
+            "code": self.code,
+            "errors": [{"member": error.member, "message": error.message} for error in self.errors],
+            "requestId": g.get("request_id"),
+        }
+
+    def response(self) -> Response:
+        """The whole answer."""
+        answer = Response(to_json(self.body()), self.status, content_type="application/problem+json")
+        if self.retry_after_s is not None:
+            answer.headers["Retry-After"] = str(self.retry_after_s)
+        if self.status == CODES["unauthorized"][0]:
+            answer.headers["WWW-Authenticate"] = 'Basic realm="Ringpost", charset="UTF-8"'
+        return answer
+
+
+def invalid(errors: Sequence[MemberError]) -> Problem:
+    """Members that break their rules; the first is named in the sentence."""
+    first = errors[0]
+    return Problem("invalid_request", f"{first.member}: {first.message}", errors=errors)

@@ -1,0 +1,87 @@
+"""What the routes of one ingress process share: committers, caches and the services under them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ingress.auth import ProviderAuth, WebhookAuth
+from ingress.cache import Refreshed
+from ingress.intake import Intake
+from ingress.placements import Placements
+from ingress.spool import Spool
+from shared import jobs, phone
+from shared.db.group_commit import Bounds, GroupCommitter
+from shared.db.queries import accept, inbox, voices
+from shared.db.queries.accept import Accepted, NewMessage
+from shared.db.queries.inbox import RawEvent
+from shared.lifecycle import Lane, Status
+from shared.services import Services
+from shared.settings import Settings
+from shared.voices import Voices
+
+_BACKLOG_S: Final = 1
+_VOICES_S: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Built once per process, after the fork."""
+
+    services: Services
+    providers: ProviderAuth
+    webhooks: WebhookAuth
+    intake: Intake
+    messages: GroupCommitter[NewMessage, Accepted]
+    events: GroupCommitter[RawEvent, None]
+    spool: Spool
+    placements: Placements
+    voices: Refreshed[Voices]
+    backlog: Refreshed[dict[str, int]]
+
+    @property
+    def settings(self) -> Settings:
+        """What the operator chose."""
+        return self.services.settings
+
+
+def build_site(services: Services) -> Site:
+    """Wire the ingress."""
+    settings, database = services.settings, services.database
+
+    def store(rows: Sequence[NewMessage], patience_s: float) -> list[Accepted]:
+        return database.run(lambda c: accept.store(c, rows), alone=True, patience_s=patience_s)
+
+    def keep(rows: Sequence[RawEvent], patience_s: float) -> list[None]:
+        database.run(lambda c: inbox.keep(c, rows), alone=True, patience_s=patience_s)
+        return [None] * len(rows)
+
+    def ring_lanes(stored: Sequence[Accepted]) -> None:
+        for lane in {one.lane for one in stored if one.is_new and one.status is Status.QUEUED}:
+            services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])
+
+    events = GroupCommitter(
+        "events",
+        keep,
+        after=lambda _: services.doorbell.ring(jobs.RECONCILE_EVENTS),
+        bounds=Bounds(waiting=5000),
+    )
+    default = settings.default_voice
+    return Site(
+        services=services,
+        providers=ProviderAuth(database, settings),
+        webhooks=WebhookAuth(settings),
+        intake=Intake(settings, services.sealer, phone.country_of(settings.sources[0]) or ""),
+        messages=GroupCommitter("messages", store, after=ring_lanes, bounds=Bounds(waiting=4000)),
+        events=events,
+        spool=Spool(settings.spool_dir, events),
+        placements=Placements(database),
+        voices=Refreshed(
+            "voices",
+            lambda: Voices(default, database.run(voices.offered, alone=True)),
+            Voices(default, {}),
+            every_s=_VOICES_S,
+        ),
+        backlog=Refreshed("backlog", lambda: database.run(accept.backlog, alone=True), {}, every_s=_BACKLOG_S),
+    )

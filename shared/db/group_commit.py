@@ -1,0 +1,197 @@
+"""
+Group commit: many threads hand in rows, one thread writes whatever has gathered as one statement.
+
+No timer and no linger: while one commit runs, the next batch forms by itself. Nobody waits for ever: each waiter has
+a bound, a full queue says so at once, and an absent database fails everyone at once instead of one by one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar, cast
+
+import structlog
+
+from shared.db.database import DatabaseAway, is_away
+
+Row = TypeVar("Row")
+Result = TypeVar("Result")
+
+_UNSET: Final = object()
+
+log = structlog.get_logger()
+
+
+class Overloaded(Exception):
+    """More rows wait than may: nothing was stored, and coming again a little later is the right answer."""
+
+
+class Ticket(Generic[Result]):
+    """A place in the next batch. A lock acquired at birth is the cheapest thing to wait on."""
+
+    __slots__ = ("_answered", "_error", "_result", "given_up")
+
+    def __init__(self) -> None:
+        self._answered = threading.Lock()
+        self._answered.acquire()
+        self._result: object = _UNSET
+        self._error: BaseException | None = None
+        self.given_up = False
+
+    def settle(self, result: Result) -> None:
+        """The row is committed."""
+        self._result = result
+        self._answered.release()
+
+    def fail(self, error: BaseException) -> None:
+        """The row could not be written, or it is not known whether it was."""
+        self._error = error
+        self._answered.release()
+
+    def wait(self, timeout_s: float) -> Result:
+        """
+        What the write gave for this row.
+
+        Raises:
+            DatabaseAway: PostgreSQL is away, or did not answer within *timeout_s* seconds.
+        """
+        if not self._answered.acquire(timeout=max(0, timeout_s)):
+            self.given_up = True
+            raise DatabaseAway("no answer in time")
+        if self._error is not None:
+            raise self._error
+        return cast("Result", self._result)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may gather and how long a write may take to succeed."""
+
+    batch: int = 500  # rows in one statement
+    waiting: int = 2000  # rows not yet taken by the writer; more are refused
+    patience_s: float = 0.5  # how long one batch is tried while PostgreSQL is away
+    pause_s: float = 0.25  # after a failed batch, refuse at once for this long
+
+
+class GroupCommitter(Generic[Row, Result]):
+    """One writer thread for one kind of row. The same class serves requests, webhooks and workers' results."""
+
+    def __init__(
+        self,
+        name: str,
+        write: Callable[[Sequence[Row], float], Sequence[Result]],
+        *,
+        after: Callable[[Sequence[Result]], None] = lambda _results: None,
+        bounds: Bounds = Bounds(),
+    ) -> None:
+        """
+        Args:
+            name: Of the thread, for logs and dumps.
+            write: Stores the rows, trying for so many seconds while PostgreSQL is away, and gives one result a row,
+                in order. Must be safe to repeat.
+            after: Called once a batch after its commit, from the writer thread; quick, and without raising.
+            bounds: Sizes and patience.
+        """
+        self._name = name
+        self._write = write
+        self._after = after
+        self._bounds = bounds
+        self._waiting: deque[tuple[Row, Ticket[Result]]] = deque()
+        self._changed = threading.Condition(threading.Lock())
+        self._closing = False
+        self._away_until = 0.0
+        self._thread = threading.Thread(target=self._run, name=f"group-commit-{name}", daemon=True)
+        self._thread.start()
+
+    def submit(self, rows: Sequence[Row]) -> list[Ticket[Result]]:
+        """
+        Hand rows in and wait for nothing.
+
+        Raises:
+            Overloaded: Too many rows wait already.
+            DatabaseAway: PostgreSQL just failed a batch.
+        """
+        tickets: list[Ticket[Result]] = [Ticket() for _ in rows]
+        with self._changed:
+            if len(self._waiting) + len(rows) > self._bounds.waiting:
+                raise Overloaded(self._name)
+            if time.monotonic() < self._away_until or self._closing:
+                raise DatabaseAway(self._name)
+            self._waiting.extend(zip(rows, tickets, strict=True))
+            self._changed.notify()
+        return tickets
+
+    def put(self, rows: Sequence[Row], timeout_s: float) -> list[Result]:
+        """
+        Store rows and say what became of each, in order.
+
+        Raises:
+            Overloaded: Too many rows wait already; nothing was stored.
+            DatabaseAway: Not stored, or not known to be stored, within *timeout_s* seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        return [ticket.wait(deadline - time.monotonic()) for ticket in self.submit(rows)]
+
+    @property
+    def backlog(self) -> int:
+        """Rows not yet taken by the writer."""
+        return len(self._waiting)
+
+    def close(self, timeout_s: float = 10) -> None:
+        """Write what waits, then end the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while batch := self._take():
+            try:
+                self._store(batch)
+            except BaseException as error:  # the thread must outlive anything, and no waiter may hang
+                log.exception("group_commit_failed", committer=self._name)
+                _fail(batch, error)
+
+    def _take(self) -> list[tuple[Row, Ticket[Result]]]:
+        """The next batch; empty when closing and nothing is left."""
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closing:
+                    self._changed.wait()
+                size = min(len(self._waiting), self._bounds.batch)
+                batch = [self._waiting.popleft() for _ in range(size)]
+                if not batch:
+                    return []
+            wanted = [entry for entry in batch if not entry[1].given_up]
+            if wanted:
+                return wanted
+
+    def _store(self, batch: list[tuple[Row, Ticket[Result]]]) -> None:
+        try:
+            results = self._write([row for row, _ in batch], self._bounds.patience_s)
+        except Exception as error:
+            if is_away(error):
+                self._away_until = time.monotonic() + self._bounds.pause_s
+                log.warning("database_away", committer=self._name, rows=len(batch))
+                _fail(batch, error)
+            elif len(batch) > 1:
+                # One bad row must not spoil its neighbours.
+                for entry in batch:
+                    self._store([entry])
+            else:
+                log.exception("row_not_written", committer=self._name)
+                _fail(batch, error)
+            return
+        for (_, ticket), result in zip(batch, results, strict=True):
+            ticket.settle(result)
+        self._after(results)
+
+
+def _fail(batch: Sequence[tuple[object, Ticket[Result]]], error: BaseException) -> None:
+    for _, ticket in batch:
+        if ticket._answered.locked():  # noqa: SLF001  same module
+            ticket.fail(error)

@@ -1,0 +1,159 @@
+"""Step 1: a submitted message becomes a row, once per provider and messageId for ever."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic_core import to_json
+from sqlalchemy import Connection, text
+
+from shared.lifecycle import Status
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """One row to be; times that depend on the clock are left to the database's."""
+
+    id: str
+    provider_id: str
+    message_id: str
+    fingerprint: bytes
+    lane: str
+    content: bytes  # sealed
+    destination_key: bytes
+    destination_masked: str
+    country: str
+    source: str
+    voice: str
+    speed: float
+    plays: int
+    seconds_per_play: float
+    interruptible: bool
+    max_attempts: int
+    spare_attempts: int
+    redial_unknown: bool
+    endpoint_id: str | None
+    metadata: dict[str, str]
+    warnings: list[str]
+    scheduled_at: datetime | None
+    expires_at: datetime | None
+    ttl_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A stored message, whether by this request or by an earlier one with the same messageId."""
+
+    id: str
+    message_id: str
+    lane: str
+    status: Status
+    reason: str | None
+    session_id: str | None
+    fingerprint: bytes
+    deadline: datetime
+    due_at: datetime | None
+    warnings: list[str]
+    is_new: bool
+
+
+_COLUMNS: Final = (
+    "id, provider_id, message_id, lane, status, reason, session_id, fingerprint, deadline, due_at, warnings"
+)
+
+_INSERT: Final = text(f"""
+INSERT INTO messages (
+  id, provider_id, message_id, fingerprint, lane, status, content, destination_key, destination_masked, country,
+  source, voice, speed, plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown,
+  endpoint_id, metadata, warnings, scheduled_at, deadline, due_at)
+SELECT id, provider_id, message_id, decode(fingerprint, 'base64'), lane,
+  CASE WHEN scheduled_at > now() THEN 'scheduled' ELSE 'queued' END,
+  decode(content, 'base64'), decode(destination_key, 'base64'), destination_masked, country, source, voice, speed,
+  plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown, endpoint_id, metadata,
+  warnings, scheduled_at,
+  COALESCE(expires_at, GREATEST(scheduled_at, now()) + ttl_s * interval '1 second'),
+  GREATEST(scheduled_at, now())
+FROM json_to_recordset(:rows) AS x(
+  id text, provider_id text, message_id text, fingerprint text, lane text, content text, destination_key text,
+  destination_masked text, country text, source text, voice text, speed float8, plays int2, seconds_per_play float8,
+  interruptible boolean, max_attempts int2, spare_attempts int2, redial_unknown boolean, endpoint_id text,
+  metadata jsonb, warnings jsonb, scheduled_at timestamptz, expires_at timestamptz, ttl_s int)
+ON CONFLICT DO NOTHING
+RETURNING {_COLUMNS}
+""")
+
+_FIND: Final = text(f"""
+SELECT {_COLUMNS} FROM messages
+JOIN json_to_recordset(:keys) AS k(provider_id text, message_id text) USING (provider_id, message_id)
+""")
+
+
+def store(connection: Connection, messages: Sequence[NewMessage]) -> list[Accepted]:
+    """
+    Store the messages whose messageId is new, and find the others; one result each, in order.
+
+    Repeating it after a lost commit is safe: a row that bears our own id is ours, hence new.
+    """
+    rows = connection.execute(_INSERT, {"rows": to_json([_record(message) for message in messages]).decode()})
+    stored = {row.id: row for row in rows}
+    missing = [message for message in messages if message.id not in stored]
+    earlier = _find(connection, missing) if missing else {}
+    return [
+        _accepted(stored.get(message.id) or earlier[message.provider_id, message.message_id], message)
+        for message in messages
+    ]
+
+
+def _find(connection: Connection, messages: Sequence[NewMessage]) -> dict[tuple[str, str], Any]:
+    keys = [{"provider_id": message.provider_id, "message_id": message.message_id} for message in messages]
+    rows = connection.execute(_FIND, {"keys": to_json(keys).decode()})
+    return {(row.provider_id, row.message_id): row for row in rows}
+
+
+def _accepted(row: Any, message: NewMessage) -> Accepted:
+    return Accepted(
+        id=row.id,
+        message_id=row.message_id,
+        lane=row.lane,
+        status=Status(row.status),
+        reason=row.reason,
+        session_id=row.session_id,
+        fingerprint=bytes(row.fingerprint),
+        deadline=row.deadline,
+        due_at=row.due_at,
+        warnings=row.warnings,
+        is_new=row.id == message.id,
+    )
+
+
+def _record(message: NewMessage) -> dict[str, Any]:
+    record = {name: getattr(message, name) for name in NewMessage.__slots__}
+    for name in ("fingerprint", "content", "destination_key"):
+        record[name] = base64.b64encode(record[name]).decode()
+    return record
+
+
+_AWAITED: Final = text(f"""
+SELECT {_COLUMNS} FROM messages
+WHERE id = ANY (:ids) AND status NOT IN ('scheduled', 'queued', 'dialing')
+""")
+
+
+def answered(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Status, str | None, str | None]]:
+    """Of the messages that requests wait for, those that 8x8 has answered: id -> status, reason, session_id."""
+    rows = connection.execute(_AWAITED, {"ids": list(ids)})
+    return {row.id: (Status(row.status), row.reason, row.session_id) for row in rows}
+
+
+_BACKLOG: Final = text("""
+SELECT lane, count(*) AS waiting FROM messages WHERE status = 'queued' AND due_at <= now() GROUP BY lane
+""")
+
+
+def backlog(connection: Connection) -> dict[str, int]:
+    """How many messages wait to be dialled, by lane."""
+    return {row.lane: row.waiting for row in connection.execute(_BACKLOG)}

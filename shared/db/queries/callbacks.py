@@ -1,0 +1,197 @@
+"""Step 5: claim callbacks, endpoint by endpoint, and record what each POST to a provider came to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic_core import to_json
+from sqlalchemy import Connection, text
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedCallback:
+    """A callback that this worker alone may send until its lease ends."""
+
+    callback_id: str
+    attempts: int  # this one included
+    failures_forgiven: int  # attempts made before the last resend was asked for
+    endpoint_id: str
+    url: str
+    secret: bytes  # sealed
+    is_failing: bool
+    event_id: str
+    type: str
+    sequence: int
+    occurred_at: datetime
+    status: str
+    reason: str | None
+    facts: dict[str, Any]
+    id: str
+    message_id: str
+    lane: str
+    destination_masked: str
+    metadata: dict[str, str]
+
+
+# A failing endpoint gets a few at a time, so that its timeouts never fill the senders. The endpoints with work are
+# found by skipping along the partial index, so that one with a long backlog hides nobody.
+_CLAIM: Final = text("""
+WITH RECURSIVE busy AS (
+  (SELECT endpoint_id FROM callbacks WHERE state IN ('due', 'sending') ORDER BY endpoint_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT c.endpoint_id FROM callbacks c WHERE c.state IN ('due', 'sending') AND c.endpoint_id > b.endpoint_id
+          ORDER BY c.endpoint_id LIMIT 1)
+  FROM busy b WHERE b.endpoint_id IS NOT NULL
+), picked AS (
+  SELECT p.callback_id, p.endpoint_id
+  FROM busy b JOIN endpoints e USING (endpoint_id)
+  CROSS JOIN LATERAL (
+    SELECT c.callback_id, c.endpoint_id, c.due_at FROM callbacks c
+    WHERE c.endpoint_id = b.endpoint_id AND c.state IN ('due', 'sending') AND c.due_at <= now()
+    ORDER BY c.due_at LIMIT CASE WHEN e.failing_since IS NULL THEN :share ELSE :failing_share END
+    FOR NO KEY UPDATE OF c SKIP LOCKED
+  ) p
+  WHERE e.endpoint_id <> ALL (:busy_endpoints)
+  ORDER BY p.due_at LIMIT :wanted
+), claimed AS (
+  UPDATE callbacks c SET state = 'sending', attempts = c.attempts + 1,
+    due_at = now() + :lease_s * interval '1 second'
+  FROM picked p WHERE c.callback_id = p.callback_id
+  RETURNING c.callback_id, c.attempts, c.failures_forgiven, c.endpoint_id, c.event_id
+), opened AS (
+  INSERT INTO delivery_attempts (callback_id, number) SELECT callback_id, attempts FROM claimed
+)
+SELECT c.callback_id, c.attempts, c.failures_forgiven, c.endpoint_id, e.url, e.secret,
+  e.failing_since IS NOT NULL AS is_failing, f.event_id, f.type, f.sequence, f.occurred_at, f.status, f.reason, f.facts,
+  m.id, m.message_id, m.lane, m.destination_masked, m.metadata
+FROM claimed c JOIN endpoints e USING (endpoint_id) JOIN feed_events f USING (event_id)
+JOIN messages m ON m.id = f.message_id
+ORDER BY f.sequence
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How much one claim may take: in all, of a healthy endpoint, of a failing one."""
+
+    wanted: int
+    endpoint: int
+    failing_endpoint: int
+
+
+def claim(
+    connection: Connection, shares: Shares, *, lease_s: float, busy_endpoints: Sequence[str]
+) -> list[ClaimedCallback]:
+    """
+    Take due callbacks, those longest due first, leaving out the endpoints that this process is busy with.
+
+    A callback whose lease ran out is due again: its worker may have sent it, so it goes out once more with the same
+    ``webhook-id``.
+    """
+    rows = connection.execute(
+        _CLAIM,
+        {
+            "wanted": shares.wanted,
+            "share": shares.endpoint,
+            "failing_share": shares.failing_endpoint,
+            "lease_s": lease_s,
+            "busy_endpoints": list(busy_endpoints),
+        },
+    )
+    return [ClaimedCallback(**{**row._asdict(), "secret": bytes(row.secret)}) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one POST to an endpoint came to."""
+
+    callback_id: str
+    number: int
+    endpoint_id: str
+    state: str  # done, due or parked
+    due_in_s: float | None  # of state due
+    elapsed_ms: int
+    http_status: int | None
+    error: str | None
+    reply: str | None
+    disables: bool = False  # the endpoint said 410
+
+
+_RECORD: Final = text("""
+WITH rows AS (
+  SELECT * FROM json_to_recordset(:rows) AS x(
+    callback_id text, number int2, endpoint_id text, state text, due_in_s float8, elapsed_ms int, http_status int,
+    error text, reply text, disables boolean)
+), told AS (
+  UPDATE delivery_attempts d
+  SET elapsed_ms = r.elapsed_ms, http_status = r.http_status, error = r.error, reply = r.reply
+  FROM rows r WHERE d.callback_id = r.callback_id AND d.number = r.number
+), health AS (
+  SELECT endpoint_id, bool_or(state = 'done') AS is_well, bool_or(disables) AS is_gone FROM rows GROUP BY endpoint_id
+), endpoint AS (
+  UPDATE endpoints e SET
+    failing_since = CASE WHEN h.is_well THEN NULL ELSE COALESCE(e.failing_since, now()) END,
+    disabled_at = CASE WHEN h.is_gone THEN COALESCE(e.disabled_at, now()) ELSE e.disabled_at END,
+    disabled_reason = CASE WHEN h.is_gone THEN 'answered 410 Gone' ELSE e.disabled_reason END
+  FROM health h WHERE e.endpoint_id = h.endpoint_id AND (h.is_gone OR h.is_well = (e.failing_since IS NOT NULL))
+), closed AS (
+  UPDATE callbacks c SET state = 'parked', due_at = NULL, finished_at = now()
+  FROM health h WHERE h.is_gone AND c.endpoint_id = h.endpoint_id AND c.state IN ('due', 'sending')
+    AND c.callback_id NOT IN (SELECT callback_id FROM rows)
+)
+UPDATE callbacks c SET state = r.state, due_at = now() + r.due_in_s * interval '1 second',
+  finished_at = CASE WHEN r.state IN ('done', 'parked') THEN now() END
+FROM rows r WHERE c.callback_id = r.callback_id AND c.state = 'sending' AND c.attempts = r.number
+""")
+
+
+def record(connection: Connection, deliveries: Sequence[Delivery]) -> None:
+    """Store what the POSTs came to. A worker that lost its lease changes only its own attempt's row."""
+    rows = [{name: getattr(delivery, name) for name in Delivery.__slots__} for delivery in deliveries]
+    connection.execute(_RECORD, {"rows": to_json(rows).decode()})
+
+
+_RELEASE: Final = text("""
+WITH rows AS (
+  SELECT * FROM json_to_recordset(:rows) AS x(callback_id text, number int2)
+), unopened AS (
+  DELETE FROM delivery_attempts d USING rows r WHERE d.callback_id = r.callback_id AND d.number = r.number
+)
+UPDATE callbacks c SET state = 'due', due_at = now(), attempts = c.attempts - 1
+FROM rows r WHERE c.callback_id = r.callback_id AND c.state = 'sending' AND c.attempts = r.number
+""")
+
+
+def release(connection: Connection, unsent: Sequence[tuple[str, int]]) -> None:
+    """Give back callbacks (id, attempt number) that were claimed but not sent."""
+    rows = [{"callback_id": callback_id, "number": number} for callback_id, number in unsent]
+    connection.execute(_RELEASE, {"rows": to_json(rows).decode()})
+
+
+_REOPEN: Final = """
+UPDATE callbacks c SET state = 'due', due_at = now(), finished_at = NULL, failures_forgiven = c.attempts
+FROM feed_events f WHERE f.event_id = c.event_id AND c.state IN ('parked', 'done')
+"""
+
+
+def resend(connection: Connection, callback_id: str) -> bool:
+    """Make one callback due again, from the schedule's start; False when there is none to resend."""
+    row = connection.execute(
+        text(_REOPEN + " AND c.callback_id = :id RETURNING c.callback_id"), {"id": callback_id}
+    ).first()
+    return row is not None
+
+
+def recover(connection: Connection, provider_id: str, since: datetime, until: datetime) -> int:
+    """Make every parked callback of a provider's events in a time range due again; says how many."""
+    rows = connection.execute(
+        text(
+            _REOPEN + " AND c.state = 'parked' AND f.provider_id = :provider_id"
+            " AND f.occurred_at >= :since AND f.occurred_at < :until"
+        ),
+        {"provider_id": provider_id, "since": since, "until": until},
+    )
+    return rows.rowcount

@@ -1,0 +1,266 @@
+"""Step 2: claim messages to dial, inside what 8x8 and the operator allow, and record what the POSTs came to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic_core import to_json
+from sqlalchemy import Connection, text
+
+from shared.db.queries import moves
+from shared.lifecycle import Lane, Move
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What limits a claim."""
+
+    subaccount_id: str
+    dials_per_second: float
+    max_in_flight: int
+    lease_s: float
+    ring_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedCall:
+    """A message that this worker alone may dial now."""
+
+    message_id: str
+    attempt_id: str
+    number: int
+    content: bytes
+    source: str
+    voice: str
+    speed: float
+    plays: int
+    seconds_per_play: float
+    interruptible: bool
+    redial_unknown: bool
+    deadline: datetime
+    valid_until: datetime
+    now: datetime  # the database's clock at the claim
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim gave, and whether asking again soon would give more."""
+
+    calls: list[ClaimedCall]
+    room: int  # how many the pace allowed
+    waiting: bool  # something in the lane was due
+
+
+#: Seconds that 8x8 may keep a callflow before it must have begun to dial.
+_VALID_S: Final = 90
+#: The bucket holds this many seconds of dials: what a pause may save up.
+_BURST_S: Final = 0.2
+#: Lanes other than otp leave this share of the capacity alone.
+_OTP_RESERVE: Final = 0.2
+
+# Both statements travel in one round trip. The lock comes first and alone, so that the second statement's snapshot
+# sees every claim made before: the pace and the cap hold over all workers.
+_CLAIM: Final = text(f"""
+SELECT 1 FROM subaccounts WHERE subaccount_id = :subaccount_id FOR NO KEY UPDATE;
+WITH pace AS (
+  SELECT LEAST(:burst, tokens + :rate * EXTRACT(EPOCH FROM clock_timestamp() - refilled_at)) AS tokens
+  FROM subaccounts WHERE subaccount_id = :subaccount_id
+), account AS (
+  SELECT probe_at <= now() AS may_probe FROM breakers WHERE scope = 'subaccount' AND name = :subaccount_id
+), room AS (
+  SELECT GREATEST(0, LEAST(
+    :wanted,
+    floor(tokens)::int,
+    :cap - (SELECT count(*) FROM messages WHERE busy_until > now())::int,
+    (SELECT CASE WHEN may_probe THEN 1 ELSE 0 END FROM account),
+    (SELECT 0 FROM lanes WHERE lane = :lane AND paused_at IS NOT NULL)
+  )) AS calls
+  FROM pace
+), candidates AS (
+  SELECT m.id, m.destination_key, m.deadline, b.id IS NOT NULL AS shares
+  FROM messages m LEFT JOIN messages b ON b.busy_destination = m.destination_key
+  WHERE m.status = 'queued' AND m.lane = :lane AND m.due_at <= now() AND m.deadline > now()
+    AND (b.id IS NULL OR b.busy_until >= m.deadline)
+    AND m.source NOT IN (SELECT name FROM breakers WHERE scope = 'source' AND probe_at > now())
+  ORDER BY m.deadline
+  LIMIT (SELECT calls FROM room)
+  FOR NO KEY UPDATE OF m SKIP LOCKED
+), chosen AS (
+  SELECT DISTINCT ON (destination_key) * FROM candidates ORDER BY destination_key, deadline
+), claimed AS (
+  UPDATE messages m SET
+    status = 'dialing',
+    attempt = m.attempt + 1,
+    attempt_id = 'att_' || substr(m.id, 5) || '_' || (m.attempt + 1),
+    due_at = now() + :lease_s * interval '1 second',
+    busy_destination = CASE WHEN NOT c.shares THEN m.destination_key END,
+    busy_until = now() + (:ring_s + m.plays * m.seconds_per_play) * interval '1 second',
+    updated_at = now()
+  FROM chosen c WHERE m.id = c.id
+  RETURNING m.*, LEAST(m.deadline, now() + interval '{_VALID_S} seconds') AS valid_until
+), attempts AS (
+  INSERT INTO dial_attempts
+    (attempt_id, message_id, number, claim_id, subaccount_id, source, destination_key, valid_until)
+  SELECT attempt_id, id, attempt, :claim_id, :subaccount_id, source, destination_key, valid_until FROM claimed
+), probed AS (
+  UPDATE breakers SET probing = true, probe_at = now() + :lease_s * interval '1 second'
+  WHERE probe_at <= now() AND (scope = 'subaccount' AND name = :subaccount_id AND EXISTS (SELECT FROM claimed)
+    OR scope = 'source' AND name IN (SELECT source FROM claimed))
+), spent AS (
+  UPDATE subaccounts s SET tokens = p.tokens - (SELECT count(*) FROM claimed), refilled_at = clock_timestamp()
+  FROM pace p WHERE s.subaccount_id = :subaccount_id
+)
+SELECT r.calls AS room, c.*, now() AS claimed_at,
+  EXISTS (SELECT FROM messages WHERE status = 'queued' AND lane = :lane AND due_at <= now() AND deadline > now())
+    AS waiting
+FROM room r LEFT JOIN claimed c ON true
+ORDER BY c.deadline
+""")
+
+
+def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_id: str) -> Claim:
+    """
+    Take up to *wanted* due messages of *lane*, earliest deadline first, and write an attempt row for each.
+
+    Holds back for the dial rate, the cap on calls in flight, a paused lane, an open breaker and, unless waiting
+    would cost the deadline, a destination that another call keeps busy.
+    """
+    reserve = 0 if lane is Lane.OTP else _OTP_RESERVE
+    rows = connection.execute(
+        _CLAIM,
+        {
+            "subaccount_id": pace.subaccount_id,
+            "rate": pace.dials_per_second,
+            "burst": max(1.0, pace.dials_per_second * _BURST_S),
+            "cap": max(1, round(pace.max_in_flight * (1 - reserve))),
+            "lease_s": pace.lease_s,
+            "ring_s": pace.ring_s,
+            "lane": lane,
+            "wanted": wanted,
+            "claim_id": claim_id,
+        },
+    ).all()
+    calls = [_claimed(row) for row in rows if row.id is not None]
+    return Claim(calls, room=rows[0].room, waiting=rows[0].waiting) if rows else Claim([], room=0, waiting=False)
+
+
+def _claimed(row: Any) -> ClaimedCall:
+    return ClaimedCall(
+        message_id=row.id,
+        attempt_id=row.attempt_id,
+        number=row.attempt,
+        content=bytes(row.content),
+        source=row.source,
+        voice=row.voice,
+        speed=row.speed,
+        plays=row.plays,
+        seconds_per_play=row.seconds_per_play,
+        interruptible=row.interruptible,
+        redial_unknown=row.redial_unknown,
+        deadline=row.deadline,
+        valid_until=row.valid_until,
+        now=row.claimed_at,
+    )
+
+
+_OF_CLAIM: Final = text("""
+SELECT m.id, m.attempt_id FROM messages m JOIN dial_attempts a USING (attempt_id)
+WHERE m.status = 'dialing' AND a.claim_id = :claim_id
+""")
+
+
+def of_claim(connection: Connection, claim_id: str) -> list[tuple[str, str]]:
+    """(message id, attempt id) of a claim whose answer was lost: surely not dialled, as nobody knew of them."""
+    return [(row.id, row.attempt_id) for row in connection.execute(_OF_CLAIM, {"claim_id": claim_id})]
+
+
+def open_pace(connection: Connection, subaccount_id: str) -> None:
+    """Make sure that the subaccount has its row to pace by."""
+    connection.execute(
+        text("INSERT INTO subaccounts (subaccount_id, tokens) VALUES (:id, 1) ON CONFLICT DO NOTHING"),
+        {"id": subaccount_id},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DialResult:
+    """What one POST came to: the attempt's row, and the message's move."""
+
+    attempt_id: str
+    disposition: str
+    reason: str | None
+    http_status: int | None
+    status_code: int | None
+    status_message: str | None
+    session_id: str | None
+    move: Move
+
+
+_RECORD: Final = text("""
+WITH replies AS (
+  SELECT * FROM json_to_recordset(:replies) AS x(
+    attempt_id text, disposition text, reason text, http_status int, status_code bigint, status_message text,
+    session_id text)
+), recorded AS (
+  UPDATE dial_attempts a SET
+    replied_at = now(), disposition = r.disposition, reason = r.reason, http_status = r.http_status,
+    status_code = r.status_code, status_message = r.status_message, session_id = COALESCE(a.session_id, r.session_id)
+  FROM replies r WHERE a.attempt_id = r.attempt_id
+)
+UPDATE webhook_inbox i SET due_at = now()
+FROM replies r WHERE i.session_id = r.session_id AND i.processed_at IS NULL
+RETURNING i.inbox_id
+""")
+
+
+def record(connection: Connection, results: Sequence[DialResult]) -> tuple[list[moves.Moved], bool]:
+    """
+    Store what the POSTs came to.
+
+    Returns:
+        The messages that moved, and whether a webhook of one of these sessions already waits in the inbox.
+    """
+    moved = moves.apply(connection, [result.move for result in results])
+    replies = [{name: getattr(result, name) for name in DialResult.__slots__ if name != "move"} for result in results]
+    early = connection.execute(_RECORD, {"replies": to_json(replies).decode()}).first()
+    return moved, early is not None
+
+
+_OPEN_BREAKER: Final = text("""
+INSERT INTO breakers (scope, name, reason, failures, probe_at)
+VALUES (:scope, :name, :reason, 1, now() + :pause_s * interval '1 second')
+ON CONFLICT (scope, name) DO UPDATE SET
+  reason = excluded.reason, failures = breakers.failures + 1, probing = false,
+  probe_at = now() + LEAST(600, :pause_s * power(2, LEAST(breakers.failures, 8))) * interval '1 second'
+WHERE breakers.probing
+RETURNING failures
+""")
+
+
+def open_breaker(connection: Connection, scope: str, name: str, *, reason: str, pause_s: float) -> int | None:
+    """
+    Hold every dial of a subaccount or caller id back; the pause doubles with each failed probe, up to 10 minutes.
+
+    Returns:
+        How often in a row it has opened; None when it was open and this was no probe.
+    """
+    row = connection.execute(
+        _OPEN_BREAKER, {"scope": scope, "name": name, "reason": reason, "pause_s": pause_s}
+    ).first()
+    return None if row is None else int(row.failures)
+
+
+def close_breakers(connection: Connection, subaccount_id: str, sources: Sequence[str]) -> list[str]:
+    """8x8 took a callflow again: let the subaccount and these caller ids dial. Names those that were open."""
+    rows = connection.execute(
+        text("""
+        DELETE FROM breakers WHERE scope = 'subaccount' AND name = :subaccount_id
+          OR scope = 'source' AND name = ANY (:sources)
+        RETURNING name
+        """),
+        {"subaccount_id": subaccount_id, "sources": list(sources)},
+    )
+    return [row.name for row in rows]

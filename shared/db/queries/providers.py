@@ -1,0 +1,158 @@
+"""Who may send: providers, their keys and their callback endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert, select, text, update
+
+from shared.db.tables import API_KEYS, ENDPOINTS, PROVIDERS
+from shared.lifecycle import FINAL_EVENT_TYPES
+
+#: The provider behind the demo's login ``admin:WEBHOOK_AUTH_TOKEN``.
+LEGACY_PROVIDER_ID: Final = "prov_legacy"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOwner:
+    """What a key opens: its provider, where that may call, and the URLs it may be called back on."""
+
+    key_id: str
+    secret_hash: bytes
+    provider_id: str
+    countries: tuple[str, ...] | None  # None: the setting's
+    endpoints: dict[str, str]  # URL -> endpoint id
+
+
+_OWNER: Final = """
+SELECT p.provider_id, p.countries,
+  ARRAY(SELECT url FROM endpoints e WHERE e.provider_id = p.provider_id ORDER BY endpoint_id) AS urls,
+  ARRAY(SELECT endpoint_id FROM endpoints e WHERE e.provider_id = p.provider_id ORDER BY endpoint_id) AS endpoint_ids
+"""
+
+
+def owner_of_key(connection: Connection, key_id: str) -> KeyOwner | None:
+    """Whose key this is; None when it is unknown, revoked or expired, or its provider disabled."""
+    row = connection.execute(
+        text(
+            _OWNER + ", k.key_id, k.secret_hash FROM api_keys k JOIN providers p USING (provider_id)"
+            " WHERE k.key_id = :key_id AND k.revoked_at IS NULL AND p.disabled_at IS NULL"
+            " AND (k.expires_at IS NULL OR k.expires_at > now())"
+        ),
+        {"key_id": key_id},
+    ).first()
+    return None if row is None else _owner(row, row.key_id, bytes(row.secret_hash))
+
+
+def legacy_owner(connection: Connection) -> KeyOwner:
+    """The demo's own provider, made when first asked for."""
+    connection.execute(
+        text("INSERT INTO providers (provider_id, name) VALUES (:id, 'legacy') ON CONFLICT DO NOTHING"),
+        {"id": LEGACY_PROVIDER_ID},
+    )
+    row = connection.execute(
+        text(_OWNER + " FROM providers p WHERE p.provider_id = :id"), {"id": LEGACY_PROVIDER_ID}
+    ).one()
+    return _owner(row, "admin", b"")
+
+
+def _owner(row: Any, key_id: str, secret_hash: bytes) -> KeyOwner:
+    return KeyOwner(
+        key_id=key_id,
+        secret_hash=secret_hash,
+        provider_id=row.provider_id,
+        countries=None if row.countries is None else tuple(row.countries),
+        endpoints=dict(zip(row.urls, row.endpoint_ids, strict=True)),
+    )
+
+
+def create_provider(connection: Connection, provider_id: str, name: str, countries: Sequence[str] | None) -> None:
+    """A new provider; the name must be free."""
+    connection.execute(
+        insert(PROVIDERS).values(
+            provider_id=provider_id, name=name, countries=None if countries is None else list(countries)
+        )
+    )
+
+
+def create_key(connection: Connection, key_id: str, provider_id: str, secret_hash: bytes) -> None:
+    """A new key; only the hash of its secret is kept."""
+    connection.execute(insert(API_KEYS).values(key_id=key_id, provider_id=provider_id, secret_hash=secret_hash))
+
+
+def create_endpoint(
+    connection: Connection,
+    endpoint_id: str,
+    provider_id: str,
+    *,
+    url: str,
+    sealed_secret: bytes,
+    event_types: Sequence[str] = FINAL_EVENT_TYPES,
+) -> None:
+    """A new callback endpoint."""
+    connection.execute(
+        insert(ENDPOINTS).values(
+            endpoint_id=endpoint_id,
+            provider_id=provider_id,
+            url=url,
+            secret=sealed_secret,
+            event_types=list(event_types),
+        )
+    )
+
+
+def list_providers(connection: Connection) -> list[dict[str, Any]]:
+    """Every provider with its live keys and endpoints."""
+    rows = connection.execute(
+        text("""
+        SELECT p.provider_id, p.name, p.countries, p.created_at, p.disabled_at,
+          ARRAY(SELECT key_id FROM api_keys k WHERE k.provider_id = p.provider_id AND k.revoked_at IS NULL
+            ORDER BY key_id) AS keys,
+          ARRAY(SELECT url FROM endpoints e WHERE e.provider_id = p.provider_id ORDER BY url) AS endpoints
+        FROM providers p ORDER BY p.created_at, p.provider_id
+        """)
+    )
+    return [dict(row._asdict()) for row in rows]
+
+
+def find_provider(connection: Connection, name_or_id: str) -> str | None:
+    """The id of the provider with that name or id."""
+    found: str | None = connection.execute(
+        select(PROVIDERS.c.provider_id).where(
+            (PROVIDERS.c.name == name_or_id) | (PROVIDERS.c.provider_id == name_or_id)
+        )
+    ).scalar()
+    return found
+
+
+def disable_provider(connection: Connection, provider_id: str) -> bool:
+    """Refuse the provider's keys from now on; what it submitted goes on."""
+    done = connection.execute(
+        update(PROVIDERS)
+        .where(PROVIDERS.c.provider_id == provider_id, PROVIDERS.c.disabled_at.is_(None))
+        .values(disabled_at=text("now()"))
+    )
+    return done.rowcount == 1
+
+
+def revoke_key(connection: Connection, key_id: str) -> bool:
+    """Refuse the key from now on."""
+    done = connection.execute(
+        update(API_KEYS)
+        .where(API_KEYS.c.key_id == key_id, API_KEYS.c.revoked_at.is_(None))
+        .values(revoked_at=text("now()"))
+    )
+    return done.rowcount == 1
+
+
+_AUDIT: Final = text("""
+INSERT INTO audit_log (actor, action, target, before, after)
+VALUES (:actor, :action, :target, CAST(:before AS jsonb), CAST(:after AS jsonb))
+""")
+
+
+def audit(connection: Connection, *, actor: str, action: str, target: str, after: str | None = None) -> None:
+    """Note who changed what; *after* is JSON."""
+    connection.execute(_AUDIT, {"actor": actor, "action": action, "target": target, "before": None, "after": after})

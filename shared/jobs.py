@@ -1,0 +1,102 @@
+"""
+Jobs are doorbells: "there is work here, look now". They carry a lane or nothing, never data.
+
+The rows are the truth. Losing, doubling or replaying a ring costs time at most: the sweeper rings again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import dramatiq
+import pybreaker
+import structlog
+
+from shared.broker import WakeUpBroker
+from shared.lifecycle import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to look after, and the queue that it waits in; the name is the actor's, the file's and the function's."""
+
+    name: str
+    queue: str
+    args: tuple[str, ...] = ()
+
+
+PLACE_CALLS: Final = {lane: Job("place_calls", f"place_calls.{lane}", (lane.value,)) for lane in Lane}
+RECONCILE_EVENTS: Final = Job("reconcile_events", "reconcile_events")
+DELIVER_CALLBACKS: Final = Job("deliver_callbacks", "deliver_callbacks")
+
+ALL: Final = (*PLACE_CALLS.values(), RECONCILE_EVENTS, DELIVER_CALLBACKS)
+
+#: While Redis fails, rings are dropped at once and one is tried this often, in seconds.
+_RETRY_S: Final = 2
+
+log = structlog.get_logger()
+
+
+class Doorbell:
+    """
+    Rings for committed rows, from a thread of its own: whoever rings never waits for Redis.
+
+    Rings for the same job that gather while one is on its way become one.
+    """
+
+    def __init__(self, broker: WakeUpBroker) -> None:
+        self._broker = broker
+        self._breaker = pybreaker.CircuitBreaker(fail_max=1, reset_timeout=_RETRY_S)
+        self._wanted: dict[Job, None] = {}
+        self._changed = threading.Condition(threading.Lock())
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
+        self._thread.start()
+        self.rung = 0
+
+    def ring(self, job: Job) -> None:
+        """Ask for *job* to be looked after now. Never waits and never fails."""
+        with self._changed:
+            self._wanted[job] = None
+            self._changed.notify()
+
+    def close(self, timeout_s: float = 2) -> None:
+        """Ring what was asked for, then end the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._wanted and not self._closing:
+                    self._changed.wait()
+                wanted, self._wanted = self._wanted, {}
+            if not wanted and self._closing:
+                return
+            for job in wanted:
+                self._ring(job)
+
+    def _ring(self, job: Job) -> None:
+        started = time.monotonic()
+        try:
+            self._breaker.call(self._broker.ring, message_of(job))
+            self.rung += 1
+        except pybreaker.CircuitBreakerError:
+            return  # just tried; the sweeper and the workers' own looks stand in
+        except Exception as error:  # noqa: BLE001  whatever Redis does, the rows are committed
+            log.warning(
+                "ring_failed",
+                job=job.name,
+                error=type(error).__name__,
+                took_s=round(time.monotonic() - started, 3),
+            )
+
+
+def message_of(job: Job) -> dramatiq.Message[None]:
+    """The job as Dramatiq carries it; made from names, so that whoever rings needs no actor."""
+    return dramatiq.Message(queue_name=job.queue, actor_name=job.name, args=job.args, kwargs={}, options={})

@@ -1,0 +1,108 @@
+"""All wiring, in one place: what a process needs, built from its settings and then passed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import dramatiq
+
+from shared.broker import WakeUpBroker
+from shared.db.database import Database
+from shared.db.queries.dial import Pace
+from shared.http import AddressGuard, HttpEdge, Route
+from shared.jobs import Doorbell
+from shared.sealing import Sealer
+from shared.settings import Settings
+from shared.verdict import Timing
+from shared.voice_api.client import VoiceApi
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every step may use. Built once per process, after any fork."""
+
+    settings: Settings
+    database: Database
+    broker: WakeUpBroker
+    doorbell: Doorbell
+    sealer: Sealer
+    voice_api: VoiceApi
+    callbacks_edge: HttpEdge
+
+    def close(self) -> None:
+        """Ring what is left to ring and let go of every connection."""
+        self.doorbell.close()
+        self.database.close()
+        self.voice_api.edge.close()
+        self.callbacks_edge.close()
+
+
+def build_services(
+    settings: Settings,
+    *,
+    application: str,
+    redis_timeout_s: float = 1.0,
+    middleware: list[dramatiq.Middleware] | None = None,
+    pool_size: int = 4,
+) -> Services:
+    """
+    Wire one process.
+
+    Args:
+        settings: With ``database_url`` and ``redis_url`` set.
+        application: The process's name in ``pg_stat_activity``.
+        redis_timeout_s: Longest wait for Redis, in seconds.
+        middleware: Of Dramatiq's worker.
+        pool_size: PostgreSQL connections kept.
+    """
+    if settings.database_url is None or settings.redis_url is None:
+        raise ValueError("the engines' URLs are not known; start this process through `ringpost up` or set them")
+    broker = WakeUpBroker(settings.redis_url, timeout_s=redis_timeout_s, middleware=middleware)
+    return Services(
+        settings=settings,
+        database=Database(settings.database_url, application=application, pool_size=pool_size),
+        broker=broker,
+        doorbell=Doorbell(broker),
+        sealer=Sealer(settings.ringpost_data_key.get_secret_value()),
+        voice_api=build_voice_api(settings),
+        callbacks_edge=HttpEdge(Route(AddressGuard(settings.callback_networks))),
+    )
+
+
+def build_voice_api(settings: Settings) -> VoiceApi:
+    """The way to 8x8."""
+    return VoiceApi(
+        base_url=settings.eight_x_eight_base_url,
+        export_url=settings.eight_x_eight_export_url,
+        subaccount_id=settings.eight_x_eight_subaccount_id,
+        api_key=settings.eight_x_eight_api_key.get_secret_value(),
+        edge=HttpEdge(),
+        total_timeout=settings.dial_timeout_seconds,
+    )
+
+
+def pace_of(settings: Settings) -> Pace:
+    """What limits the dialling."""
+    return Pace(
+        subaccount_id=settings.eight_x_eight_subaccount_id,
+        dials_per_second=settings.dials_per_second,
+        max_in_flight=settings.max_calls_in_flight,
+        lease_s=settings.call_lease_seconds,
+        ring_s=settings.ring_seconds,
+    )
+
+
+def timing_of(settings: Settings) -> Timing:
+    """How long calls take."""
+    return Timing(
+        ring_s=settings.ring_seconds,
+        answer_s=settings.answer_seconds,
+        grace_s=settings.vss_grace_seconds,
+        unknown_redial_s=settings.unknown_redial_seconds,
+    )
+
+
+def callback_schedule(settings: Settings) -> tuple[timedelta, ...]:
+    """The waits before each further try of a failed callback."""
+    return tuple(timedelta(seconds=wait) for wait in settings.callback_waits)

@@ -1,0 +1,213 @@
+"""
+Every choice an operator has. Read once at a process's front door, then passed on; nothing else reads the environment.
+
+``.env.example`` and the README's table are generated from this class, and tests compare them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Words = Annotated[tuple[str, ...], NoDecode]
+
+_DATA_KEY_BYTES: Final = 32
+
+
+class SettingsError(Exception):
+    """The environment is incomplete or wrong; the text names every problem, a line each."""
+
+
+class Settings(BaseSettings):
+    """One field per environment variable, whose name is the field's in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_file=".env", hide_input_in_errors=True)
+
+    eight_x_eight_api_key: SecretStr = Field(description="Key of the 8x8 subaccount.")
+    eight_x_eight_subaccount_id: str = Field(description="The 8x8 subaccount that places the calls.")
+    outbound_phone_number: Words = Field(description="Caller ids in E.164, comma-separated; the first is the default.")
+    eight_x_eight_base_url: str = Field("https://voice.8x8.com", description="8x8's Voice API.")
+    eight_x_eight_export_url: str = Field("https://voice.wavecell.com", description="8x8's log export API.")
+    webhook_auth_token: SecretStr = Field(description="Secret that 8x8 sends with each webhook.")
+    webhook_auth_token_old: SecretStr | None = Field(
+        None, description="The secret before, accepted too while it is being rotated."
+    )
+    webhook_allowed_ips: Words = Field((), description="Networks that webhooks may come from; empty: any.")
+    webhook_base_url: str | None = Field(
+        None, description="Public address of this service, for `ringpost webhooks register`."
+    )
+    database_url: str | None = Field(None, description="postgresql://…; unset: the embedded PostgreSQL.")
+    redis_url: str | None = Field(None, description="redis://…; unset: the embedded Valkey.")
+    ringpost_data_key: SecretStr = Field(description="32 random bytes in base64; encrypts texts and numbers.")
+    ringpost_data_dir: Path = Field(Path(".ringpost"), description="Embedded engines and the webhook spool.")
+    host: str = Field("127.0.0.1", description="Address that the ingress listens on.")
+    port: int = Field(5678, ge=0, le=65535, description="Port that the ingress listens on.")
+    web_concurrency: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        description="Ingress processes; default: one a core.",
+    )
+    dials_per_second: float = Field(50, gt=0, description="Callflows a second, for the subaccount.")
+    max_calls_in_flight: int = Field(500, ge=1, description="Calls ringing or speaking at once, for the subaccount.")
+    callback_allowed_networks: Words = Field(
+        (), description="Private networks that callbacks may reach, e.g. 127.0.0.0/8; http is allowed there."
+    )
+    allowed_countries: Words = Field(
+        (), description="Countries (ISO alpha-2) for new providers; default: the caller id's; * opens all."
+    )
+    legacy_admin_auth: bool = Field(False, description="Accept the demo's login admin:WEBHOOK_AUTH_TOKEN.")
+    message_max_length: int = Field(1000, ge=1, le=3000, description="Longest message, in code points.")
+    default_language: str = Field("en-US", description="BCP 47 tag, when a request names neither language nor voice.")
+    default_voice: str = Field("en-US-BenjaminRUS", description="8x8 speech profile of the default language.")
+    send_client_request_id: bool = Field(True, description="Send clientRequestId with each callflow.")
+    log_format: str = Field("json", pattern="^(json|text)$", description="json or text.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING, ERROR.")
+    otel_exporter_otlp_endpoint: str | None = Field(None, description="Where traces go; unset: no tracing.")
+    dial_senders: int = Field(64, ge=1, le=512, description="Callflow POSTs under way at once, per call worker.")
+    dial_timeout_seconds: float = Field(8, gt=0, description="Whole exchange with 8x8, wall clock.")
+    call_lease_seconds: float = Field(30, gt=0, description="How long a claimed message may stay dialing.")
+    ring_seconds: float = Field(60, gt=0, description="Longest time that a phone is assumed to ring.")
+    answer_seconds: float = Field(
+        25,
+        gt=0,
+        description="Time a phone usually takes to be answered; a redial needs it before the deadline.",
+    )
+    vss_grace_seconds: float = Field(
+        120, gt=0, description="After a call's latest possible end, wait this long for its summary."
+    )
+    unknown_redial_seconds: float = Field(
+        20, gt=0, description="With onUnknown=redial: wait this long for a sign of the doubtful call."
+    )
+    sweep_interval_seconds: float = Field(1, gt=0, description="Pause between two sweeps.")
+    callback_senders: int = Field(64, ge=1, le=512, description="Callback POSTs under way at once, per worker.")
+    callback_endpoint_limit: int = Field(8, ge=1, description="Callback POSTs under way at once, per endpoint.")
+    callback_timeout_seconds: float = Field(5, gt=0, description="Whole exchange with an endpoint, wall clock.")
+    callback_connect_seconds: float = Field(2, gt=0, description="Connecting to an endpoint.")
+    callback_schedule: Words = Field(
+        ("5", "30", "120", "600", "1800", "7200", "18000", "36000", "86400"),
+        description="Seconds before each further try of a failed callback; then it is parked.",
+    )
+    breaker_seconds: float = Field(
+        15, gt=0, description="After an account-wide refusal by 8x8, probe again after this long, doubling."
+    )
+    unmatched_event_seconds: float = Field(
+        3600, gt=0, description="How long a webhook of an unknown call session is tried again."
+    )
+    inbox_retention_seconds: float = Field(604800, gt=0, description="How long processed webhooks are kept.")
+
+    @field_validator(
+        "outbound_phone_number",
+        "webhook_allowed_ips",
+        "callback_allowed_networks",
+        "allowed_countries",
+        "callback_schedule",
+        mode="before",
+    )
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("outbound_phone_number")
+    @classmethod
+    def _caller_ids(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(word.lstrip("+").isdigit() for word in value):
+            raise ValueError("needs phone numbers in E.164, comma-separated")
+        return tuple("+" + word.lstrip("+") for word in value)
+
+    @field_validator("webhook_allowed_ips", "callback_allowed_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for word in value:
+            ipaddress.ip_network(word)
+        return value
+
+    @field_validator("callback_schedule")
+    @classmethod
+    def _seconds(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(float(word) >= 0 for word in value):
+            raise ValueError("needs seconds, comma-separated")
+        return value
+
+    @field_validator("ringpost_data_key")
+    @classmethod
+    def _key(cls, value: SecretStr) -> SecretStr:
+        try:
+            raw = base64.b64decode(value.get_secret_value(), validate=True)
+        except binascii.Error:
+            raw = b""
+        if len(raw) != _DATA_KEY_BYTES:
+            raise ValueError("needs 32 bytes in base64; make one with: openssl rand -base64 32")
+        return value
+
+    @field_validator("webhook_auth_token", "eight_x_eight_api_key")
+    @classmethod
+    def _not_empty(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().strip():
+            raise ValueError("must not be empty")
+        return value
+
+    @field_validator("webhook_auth_token_old", "database_url", "redis_url", "webhook_base_url", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @model_validator(mode="after")
+    def _lease_outlives_the_post(self) -> Self:
+        if self.call_lease_seconds < self.dial_timeout_seconds + 2:
+            raise ValueError("CALL_LEASE_SECONDS must exceed DIAL_TIMEOUT_SECONDS by 2 or more")
+        return self
+
+    @classmethod
+    def load(cls, **known: Any) -> Self:
+        """
+        The settings of this process, from its environment and ``.env``.
+
+        Args:
+            known: Values that the caller decides whatever the environment says (the embedded engines' URLs).
+
+        Raises:
+            SettingsError: Something is missing or wrong; every problem at once, values left out.
+        """
+        try:
+            return cls(**known)
+        except ValidationError as error:
+            problems = [_problem(item["loc"], item["msg"]) for item in error.errors(include_input=False)]
+            raise SettingsError("\n".join(problems)) from None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The caller ids, E.164."""
+        return self.outbound_phone_number
+
+    @property
+    def callback_networks(self) -> tuple[Network, ...]:
+        """Private networks that callbacks may reach."""
+        return tuple(ipaddress.ip_network(word) for word in self.callback_allowed_networks)
+
+    @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """Networks that webhooks may come from; empty: any."""
+        return tuple(ipaddress.ip_network(word) for word in self.webhook_allowed_ips)
+
+    @property
+    def callback_waits(self) -> tuple[float, ...]:
+        """Seconds before each further try of a failed callback."""
+        return tuple(float(word) for word in self.callback_schedule)
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where webhooks wait while PostgreSQL is away."""
+        return self.ringpost_data_dir / "spool"
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    name = str(location[0]).upper() if location else "settings"
+    return f"{name}: {'is required' if message == 'Field required' else message.removeprefix('Value error, ')}"

@@ -1,0 +1,315 @@
+"""
+What an answer or a report of 8x8 means for one message: which event, which reason, when to look again.
+
+Pure: the tables are in ``voice_api.codes`` and ``retry_policy``; SQL carries the result out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from shared import retry_policy, speech
+from shared.lifecycle import Event, Lane, Move, Status
+from shared.reasons import Reason
+from shared.times import rfc3339
+from shared.voice_api.codes import Disposition, ErrorRule, Scope, Verdict, error_rule
+from shared.voice_api.codes import Reason as UpstreamReason
+from shared.voice_api.events import CallAction, Leg, SessionSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long things take, in seconds: what the settings say."""
+
+    ring_s: float  # the longest ringing
+    answer_s: float  # what it usually takes to be answered
+    grace_s: float  # after a call's latest possible end, until its summary is given up
+    unknown_redial_s: float  # a doubtful call's time to show itself before a redial that was asked for
+
+
+def verdict_due(valid_until: datetime, speaking_s: float, timing: Timing) -> datetime:
+    """When a call's summary is overdue: it may start to dial until *valid_until*, then ring, then speak."""
+    return valid_until + timedelta(seconds=timing.ring_s + speaking_s + timing.grace_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialed:
+    """The attempt that an answer of 8x8 belongs to."""
+
+    message_id: str
+    attempt_id: str
+    number: int
+    valid_until: datetime
+    speaking_s: float
+    redial_unknown: bool
+
+
+_EVENT_OF: Final = {
+    Disposition.CREATED: Event.CALL_PLACED,
+    Disposition.REFUSED: Event.DIAL_REFUSED,
+    Disposition.EXPIRED: Event.DIAL_EXPIRED,
+    Disposition.RETRY: Event.DIAL_POSTPONED,
+    Disposition.NOT_SENT: Event.DIAL_POSTPONED,
+    Disposition.BLOCKED_ACCOUNT: Event.DIAL_POSTPONED,
+    Disposition.BLOCKED_SOURCE: Event.DIAL_POSTPONED,
+    Disposition.UNKNOWN: Event.DIAL_DOUBTFUL,
+}
+
+_ACCOUNT_WIDE: Final = (Disposition.BLOCKED_ACCOUNT, Disposition.BLOCKED_SOURCE)
+
+
+def after_dial(dialed: Dialed, answer: Verdict, timing: Timing, *, now: datetime, luck: float) -> Move:
+    """What the answer to a callflow makes of its message."""
+    event = _EVENT_OF[answer.disposition]
+    due_at = None
+    if event is Event.CALL_PLACED:
+        due_at = verdict_due(dialed.valid_until, dialed.speaking_s, timing)
+    elif event is Event.DIAL_DOUBTFUL:
+        due_at = doubt_due(dialed.valid_until, dialed.speaking_s, timing, redial=dialed.redial_unknown, now=now)
+    elif answer.disposition in _ACCOUNT_WIDE:
+        due_at = now  # the breaker decides when it may go
+    elif event is Event.DIAL_POSTPONED:
+        due_at = retry_policy.next_dial_at(dialed.number, now=now, luck=luck, retry_after_s=answer.retry_after_s)
+    return Move(
+        message_id=dialed.message_id,
+        event=event,
+        attempt_id=dialed.attempt_id,
+        reason=answer.reason,
+        session_id=answer.session_id,
+        due_at=due_at,
+    )
+
+
+def doubt_due(valid_until: datetime, speaking_s: float, timing: Timing, *, redial: bool, now: datetime) -> datetime:
+    """When a doubtful call is looked at again: soon if its sender wants a redial, else when hope is over."""
+    if redial:
+        return now + timedelta(seconds=timing.unknown_redial_s)
+    return verdict_due(valid_until, speaking_s, timing)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An attempt that an event may belong to, with its message as it stands."""
+
+    place: int
+    rank: int  # 0 by session_id, 1 by clientRequestId, 2 in flight to that destination
+    attempt_id: str
+    session_id: str | None
+    subaccount_id: str
+    source: str
+    destination_key: bytes
+    is_settled: bool
+    key_pressed: str | None
+    answered_at: datetime | None
+    message_id: str
+    is_current: bool
+    status: Status
+    lane: Lane
+    plays: int
+    seconds_per_play: float
+    deadline: datetime
+    max_attempts: int
+    spare_attempts: int
+    accepted_attempts: int  # that 8x8 took or may have taken, this one included
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What an event tells of one attempt; members that are None leave what is known as it is."""
+
+    attempt_id: str
+    session_id: str | None
+    answered_at: datetime | None = None
+    key_pressed: str | None = None
+    session_status: str | None = None  # given by a summary only, and then the attempt is settled
+    session_status_raw: str | None = None
+    error_code: int | None = None
+    error_message: str | None = None
+    last_action: str | None = None
+    session_started_at: datetime | None = None
+    session_ended_at: datetime | None = None
+    duration_seconds: int | None = None
+    heard: str | None = None
+    legs: tuple[Leg, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one event changes: a message, an attempt, and perhaps a caller id to pause."""
+
+    result: str
+    move: Move | None = None
+    settlement: Settlement | None = None
+    pause_source: str | None = None
+
+
+def choose(
+    candidates: Sequence[Candidate],
+    *,
+    subaccount_id: str | None,
+    destination_key: bytes | None,
+    source: str | None,
+) -> Candidate | None:
+    """
+    The attempt that an event belongs to, if that is beyond doubt.
+
+    By session, by our own clientRequestId, else by being the only one in flight to the destination. Whatever else
+    the event says must agree: 8x8 signs nothing, so a mere session id is not trusted.
+    """
+    fitting = [
+        candidate
+        for candidate in candidates
+        if subaccount_id in (None, candidate.subaccount_id)
+        and destination_key in (None, candidate.destination_key)
+        and source in (None, candidate.source)
+    ]
+    for rank in (0, 1, 2):
+        of_rank = [candidate for candidate in fitting if candidate.rank == rank]
+        if len(of_rank) == 1:
+            return of_rank[0]
+        if of_rank:
+            return None
+    return None
+
+
+def after_action(action: CallAction, attempt: Candidate, timing: Timing) -> Finding:
+    """A VCA event: the phone was answered, and perhaps a key was pressed."""
+    answered_at = attempt.answered_at or action.at or attempt.now
+    facts: dict[str, Any] = {"answeredAt": rfc3339(answered_at), "keyPressed": action.dtmf}
+    move = Move(
+        message_id=attempt.message_id,
+        event=Event.CALL_ANSWERED,
+        attempt_id=attempt.attempt_id,
+        session_id=action.session_id,
+        due_in_s=attempt.plays * attempt.seconds_per_play + timing.ring_s + timing.grace_s,
+        facts=facts,
+    )
+    settlement = Settlement(attempt.attempt_id, action.session_id, answered_at=answered_at, key_pressed=action.dtmf)
+    return Finding("applied", None if attempt.is_settled else move, settlement)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    event: Event
+    reason: str | None = None
+
+
+_ENDINGS: Final = {
+    "COMPLETED": _Ending(Event.SESSION_COMPLETED),
+    "COMPLETED_UNSUBSCRIBED": _Ending(Event.SESSION_COMPLETED),
+    "COMPLETED_UNSUB_ERROR": _Ending(Event.SESSION_COMPLETED),
+    "NO_ANSWER": _Ending(Event.SESSION_NOT_ANSWERED, Reason.NO_ANSWER),
+    "BUSY": _Ending(Event.SESSION_BUSY, Reason.BUSY),
+    "CANCELED": _Ending(Event.SESSION_CANCELED, Reason.CALL_CANCELED),
+    "FAILED": _Ending(Event.SESSION_FAILED, Reason.NOT_REACHED),
+    "UNSUBSCRIBED_CONTACT": _Ending(Event.SESSION_BLOCKED, Reason.OPTED_OUT),
+}
+
+#: Endings after which the policy of the message's type may dial again.
+_REDIALLED: Final = (Event.SESSION_NOT_ANSWERED, Event.SESSION_BUSY)
+
+
+def after_summary(summary: SessionSummary, attempt: Candidate, timing: Timing, *, luck: float) -> Finding:
+    """A VSS event: how the call ended, and so how the message does, unless it is dialled once more."""
+    if attempt.is_settled:
+        return Finding("duplicate")
+    ending = _ending(summary, attempt)
+    settlement = _settlement(summary, attempt)
+    rule = error_rule(summary.error_code)
+    pause = attempt.source if summary.session_status == "ERROR" and rule.scope is Scope.SOURCE else None
+    if not attempt.is_current and ending.event is not Event.SESSION_COMPLETED:
+        # An earlier, doubtful attempt: only having been heard after all changes the message.
+        return Finding("applied", None, settlement, pause)
+    redial_at = _redial_at(summary, attempt, ending, rule, timing, luck)
+    move = Move(
+        message_id=attempt.message_id,
+        event=ending.event if redial_at is None else Event.SESSION_TO_REDIAL,
+        attempt_id=None if ending.event is Event.SESSION_COMPLETED else attempt.attempt_id,
+        reason=ending.reason,
+        session_id=summary.session_id,
+        due_at=redial_at,
+        facts=_facts(summary, attempt, settlement),
+    )
+    return Finding("applied", move, settlement, pause)
+
+
+def _ending(summary: SessionSummary, attempt: Candidate) -> _Ending:
+    known = _ENDINGS.get(summary.session_status)
+    if known is not None:
+        return known
+    if summary.connected_at is not None:
+        told = (summary.duration_s or 0) >= attempt.seconds_per_play
+        return _Ending(Event.SESSION_COMPLETED) if told else _Ending(Event.SESSION_FAILED, Reason.NOT_HEARD)
+    if summary.session_status != "ERROR":
+        return _Ending(Event.SESSION_FAILED, Reason.STATUS_UNKNOWN)
+    reason = error_rule(summary.error_code).reason
+    expired = reason is UpstreamReason.EXPIRED_UPSTREAM
+    return _Ending(Event.SESSION_EXPIRED if expired else Event.SESSION_FAILED, reason)
+
+
+def _redial_at(
+    summary: SessionSummary, attempt: Candidate, ending: _Ending, rule: ErrorRule, timing: Timing, luck: float
+) -> datetime | None:
+    """When to dial again; None for never. A phone that was connected is never dialled again."""
+    if attempt.status is Status.UNDETERMINED or summary.connected_at is not None:
+        return None
+    if ending.event in _REDIALLED:
+        return retry_policy.next_redial_at(
+            replace(retry_policy.REDIAL[attempt.lane], max_attempts=attempt.max_attempts),
+            attempt.accepted_attempts,
+            now=attempt.now,
+            deadline=attempt.deadline,
+            call_s=timing.answer_s + attempt.seconds_per_play,
+            luck=luck,
+        )
+    return _error_redial_at(attempt, rule, luck) if summary.session_status == "ERROR" else None
+
+
+def _error_redial_at(attempt: Candidate, rule: ErrorRule, luck: float) -> datetime | None:
+    """After a fault of 8x8's own, or of our account: no phone rang, so dialling again disturbs nobody."""
+    if rule.scope is Scope.SOURCE:
+        return attempt.now  # the caller id's breaker decides when
+    spare = min(1, attempt.spare_attempts) if rule.redial_once else attempt.spare_attempts
+    if not rule.redial or attempt.accepted_attempts >= attempt.max_attempts + spare:
+        return None
+    retry_at = retry_policy.next_capacity_retry_at(attempt.accepted_attempts, now=attempt.now, luck=luck)
+    return retry_at if retry_at < attempt.deadline else None
+
+
+def _settlement(summary: SessionSummary, attempt: Candidate) -> Settlement:
+    answered = summary.connected_at is not None
+    heard = speech.heard(summary.duration_s, attempt.seconds_per_play, attempt.plays, answered=answered)
+    if not answered and summary.session_status.startswith("COMPLETED"):
+        heard = speech.heard(summary.duration_s or None, attempt.seconds_per_play, attempt.plays, answered=True)
+    return Settlement(
+        attempt_id=attempt.attempt_id,
+        session_id=summary.session_id,
+        answered_at=summary.connected_at,
+        session_status=summary.session_status,
+        session_status_raw=summary.raw_status,
+        error_code=summary.error_code,
+        error_message=summary.error_message,
+        last_action=summary.last_action,
+        session_started_at=summary.started_at,
+        session_ended_at=summary.ended_at,
+        duration_seconds=summary.duration_s,
+        heard=heard,
+        legs=summary.legs,
+    )
+
+
+def _facts(summary: SessionSummary, attempt: Candidate, settlement: Settlement) -> dict[str, Any]:
+    answered_at = summary.connected_at or attempt.answered_at
+    mos = next((leg.mos for leg in summary.legs if leg.mos is not None), None)
+    return {
+        "answeredAt": answered_at and rfc3339(answered_at),
+        "endedAt": summary.ended_at and rfc3339(summary.ended_at),
+        "durationSeconds": summary.duration_s,
+        "heard": settlement.heard,
+        "keyPressed": attempt.key_pressed,
+        "quality": None if mos is None else {"mos": mos},
+    }

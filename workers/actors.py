@@ -1,0 +1,71 @@
+"""Every job bound to its step. Dramatiq's retries, delays and results are not used: the rows own all that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dramatiq
+import structlog
+
+from shared import jobs
+from shared.db.database import is_away
+from shared.lifecycle import Lane
+from shared.services import Services
+from workers.deliver_callbacks import DeliverCallbacks
+from workers.place_calls import PlaceCalls
+from workers.reconcile_events import ReconcileEvents
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps of one process; which of them get work is decided by the queues that it consumes."""
+
+    place_calls: PlaceCalls
+    reconcile_events: ReconcileEvents
+    deliver_callbacks: DeliverCallbacks
+
+    def stop(self) -> None:
+        """Take nothing new."""
+        self.place_calls.senders.stop()
+        self.deliver_callbacks.senders.stop()
+
+    def drain(self) -> None:
+        """Finish and record what is under way."""
+        self.place_calls.drain()
+        self.deliver_callbacks.drain()
+
+
+def declare_actors(services: Services) -> Steps:
+    """Bind every job to its step, on the process's broker."""
+    steps = Steps(PlaceCalls(services), ReconcileEvents(services), DeliverCallbacks(services))
+    broker = services.broker
+
+    @dramatiq.actor(actor_name="place_calls", queue_name=jobs.PLACE_CALLS[Lane.OTP].queue, broker=broker)
+    def _(lane: str) -> None:
+        _look_after(lambda: steps.place_calls(Lane(lane)))
+
+    @dramatiq.actor(actor_name="reconcile_events", queue_name=jobs.RECONCILE_EVENTS.queue, broker=broker)
+    def _() -> None:
+        _look_after(steps.reconcile_events)
+
+    @dramatiq.actor(actor_name="deliver_callbacks", queue_name=jobs.DELIVER_CALLBACKS.queue, broker=broker)
+    def _() -> None:
+        _look_after(steps.deliver_callbacks)
+
+    for job in jobs.ALL:
+        broker.declare_queue(job.queue)
+        broker.own_rings[job.queue] = jobs.message_of(job)
+    return steps
+
+
+def _look_after(step: Callable[[], None]) -> None:
+    """Run a step. What fails is repeated by the next ring: the rows still say that it is to be done."""
+    try:
+        step()
+    except Exception as error:
+        if not is_away(error):
+            raise
+        log.warning("database_away", step=type(step).__name__)

@@ -1,0 +1,184 @@
+"""Step 4 of 5: what 8x8 reported becomes the messages' statuses, their call legs and the providers' callbacks."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection
+
+from shared import jobs
+from shared.db.database import is_away
+from shared.db.queries import dial, inbox, moves
+from shared.lifecycle import Lane, Status
+from shared.sealing import Unsealable
+from shared.services import Services, timing_of
+from shared.verdict import Candidate, Finding, after_action, after_summary, choose
+from shared.voice_api.events import CallAction, Malformed, SessionSummary, WebhookEvent, parse
+from workers.single_flight import SingleFlight
+
+_RUN_S: Final = 15
+_CLAIM_LIMIT: Final = 200
+#: A worker that dies leaves its webhooks to others after this long, in seconds.
+_LEASE_S: Final = 10
+#: An event without an attempt is tried again after a quarter of its age, within these seconds.
+_UNMATCHED_S: Final = (1.0, 60.0)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A webhook from the inbox with what it says."""
+
+    row: inbox.InboxRow
+    event: WebhookEvent
+
+
+class ReconcileEvents:
+    """Claim, parse, match, apply: one transaction a batch. Running it twice changes nothing."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._timing = timing_of(services.settings)
+        self._flight = SingleFlight()
+
+    def __call__(self) -> None:
+        """Handle what is due, until nothing is or the time of one run is over."""
+        self._flight.run(self._run)
+
+    def _run(self) -> None:
+        stop_at = time.monotonic() + _RUN_S
+        while time.monotonic() < stop_at:
+            rows = self._services.database.run(
+                lambda connection: inbox.claim(connection, wanted=_CLAIM_LIMIT, lease_s=_LEASE_S), alone=True
+            )
+            if not rows:
+                return
+            self._handle(rows)
+        self._services.doorbell.ring(jobs.RECONCILE_EVENTS)
+
+    def _handle(self, rows: Sequence[inbox.InboxRow]) -> None:
+        """Whoever failed or killed its worker before goes alone, so that it takes nobody along."""
+        fresh = [row for row in rows if row.attempts == 1]
+        for batch in (fresh, *([row] for row in rows if row.attempts > 1)):
+            if not batch:
+                continue
+            try:
+                self._apply(batch)
+            except Exception as error:
+                if is_away(error):
+                    raise
+                log.exception("events_not_applied", events=len(batch), first=batch[0].inbox_id)
+                if len(batch) > 1:
+                    self._one_by_one(batch)
+
+    def _one_by_one(self, batch: Sequence[inbox.InboxRow]) -> None:
+        for row in batch:
+            try:
+                self._apply([row])
+            except Exception as error:
+                if is_away(error):
+                    raise
+                log.exception("event_not_applied", inbox_id=row.inbox_id, attempts=row.attempts)
+
+    def _apply(self, rows: Sequence[inbox.InboxRow]) -> None:
+        kept = [_Kept(row, self._parsed(row)) for row in rows]
+        moved = self._services.database.run(partial(self._reconcile, kept=kept))
+        if any(one.callbacks for one in moved):
+            self._services.doorbell.ring(jobs.DELIVER_CALLBACKS)
+        for lane in {one.lane for one in moved if one.status is Status.QUEUED}:
+            self._services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])
+
+    def _parsed(self, row: inbox.InboxRow) -> WebhookEvent:
+        try:
+            return parse(self._services.sealer.unseal(row.body, row=row.dedupe_key))
+        except Unsealable:
+            return Malformed("sealed with another key")
+
+    def _reconcile(self, connection: Connection, kept: Sequence[_Kept]) -> list[moves.Moved]:
+        """Apply the events in the order they came, at most one per message in each round."""
+        moved: list[moves.Moved] = []
+        outcomes: list[inbox.Outcome] = []
+        waiting = list(kept)
+        while waiting:
+            findings, waiting = self._round(connection, waiting)
+            moved += moves.apply(connection, [f.move for _, f in findings if f.move is not None])
+            inbox.settle(connection, [f.settlement for _, f in findings if f.settlement is not None])
+            for source in {f.pause_source for _, f in findings if f.pause_source is not None}:
+                self._pause(connection, source)
+            outcomes += [self._outcome(one, finding) for one, finding in findings]
+        inbox.close(connection, outcomes)
+        return moved
+
+    def _round(self, connection: Connection, kept: Sequence[_Kept]) -> tuple[list[tuple[_Kept, Finding]], list[_Kept]]:
+        candidates = inbox.match(connection, [self._question(place, one) for place, one in enumerate(kept)])
+        findings: list[tuple[_Kept, Finding]] = []
+        later: list[_Kept] = []
+        taken: set[str] = set()
+        for place, one in enumerate(kept):
+            of_one = candidates.get(place, [])
+            concerned = {candidate.message_id for candidate in of_one}
+            if concerned & taken:
+                later.append(one)
+                continue
+            taken |= concerned
+            findings.append((one, self._finding(one, of_one)))
+        return findings, later
+
+    def _question(self, place: int, one: _Kept) -> inbox.Question:
+        event = one.event
+        if not isinstance(event, CallAction | SessionSummary) or event.is_inbound:
+            return inbox.Question(place, None, None, None, None)
+        return inbox.Question(
+            place=place,
+            session_id=event.session_id,
+            client_request_id=event.client_request_id if isinstance(event, SessionSummary) else None,
+            destination_key=self._destination_key(event),
+            source=event.source,
+        )
+
+    def _destination_key(self, event: CallAction | SessionSummary) -> bytes | None:
+        return None if event.destination is None else self._services.sealer.destination_key(event.destination)
+
+    def _finding(self, one: _Kept, candidates: Sequence[Candidate]) -> Finding:
+        event = one.event
+        if isinstance(event, Malformed):
+            return Finding("malformed")
+        if not isinstance(event, CallAction | SessionSummary):
+            return Finding("ignored")
+        if event.is_inbound:
+            return Finding("inbound")
+        attempt = choose(
+            candidates,
+            subaccount_id=event.subaccount_id,
+            destination_key=self._destination_key(event),
+            source=event.source,
+        )
+        if attempt is None:
+            return Finding("unmatched")
+        if isinstance(event, CallAction):
+            return after_action(event, attempt, self._timing)
+        return after_summary(event, attempt, self._timing, luck=random.random())  # noqa: S311  jitter
+
+    def _outcome(self, one: _Kept, finding: Finding) -> inbox.Outcome:
+        if finding.result != "unmatched":
+            return inbox.Outcome(one.row.inbox_id, finding.result)
+        if one.row.age_s > self._services.settings.unmatched_event_seconds:
+            log.warning("event_never_matched", inbox_id=one.row.inbox_id)
+            return inbox.Outcome(one.row.inbox_id, "unmatched")
+        least, most = _UNMATCHED_S
+        session_id = one.event.session_id if isinstance(one.event, CallAction | SessionSummary) else None
+        retry_in_s = min(most, max(least, one.row.age_s / 4))
+        return inbox.Outcome(one.row.inbox_id, "unmatched", retry_in_s, session_id)
+
+    def _pause(self, connection: Connection, source: str) -> None:
+        pause_s = self._services.settings.breaker_seconds
+        failures = dial.open_breaker(connection, "source", source, reason="source_not_allowed", pause_s=pause_s)
+        if failures is not None:
+            log.critical("dialing_paused", scope="source", reason="source_not_allowed", failures=failures)
