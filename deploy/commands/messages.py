@@ -9,10 +9,23 @@ import click
 
 from deploy.commands.console import Problem, json_option, open_transaction, print_json, print_table, shown
 
-_HEAD: Final = (
-    "messageId providerId type to country from voice repetition createdAt scheduledAt expiresAt finishedAt sessionId"
-    " warnings metadata"
-).split()
+_HEAD: Final = [
+    "messageId",
+    "providerId",
+    "type",
+    "to",
+    "country",
+    "from",
+    "voice",
+    "repetition",
+    "createdAt",
+    "scheduledAt",
+    "expiresAt",
+    "finishedAt",
+    "sessionId",
+    "warnings",
+    "metadata",
+]
 _TABLES: Final = {
     "attempts": "number startedAt outcome reason statusCode sessionId answeredAt keyPressed sessionStatus errorCode"
     " endedAt durationSeconds heard",

@@ -50,7 +50,7 @@ def create(name: str, callback_url: str | None, countries: str | None, as_json: 
     with open_transaction(settings) as connection:
         made = create_provider(connection, settings, name, allowed, callback_url)
     if as_json:
-        print_json(made)
+        print_json({member: made[member] for member in ("provider_id", "key_id", "secret", "callback_secret")})
         return
     click.echo(f"Provider {name} is created. The secrets are not shown again.")
     print_secrets(made)
@@ -93,7 +93,8 @@ def create_provider(
     Store a provider with its first key and endpoint.
 
     Returns:
-        ``provider_id``, ``key_id``, ``secret`` and ``callback_secret``, which is None without a URL.
+        ``provider_id``, ``key_id``, ``secret``, ``endpoint_id`` and ``callback_secret``; the last two are None
+        without a URL.
 
     Raises:
         Problem: The name is taken.
@@ -108,7 +109,7 @@ def create_provider(
     provider_id = new_id("prov")
     queries.create_provider(connection, provider_id, name, countries)
     key_id, secret = create_key(connection, provider_id)
-    callback_secret = None
+    endpoint_id = callback_secret = None
     if callback_url is not None:
         endpoint_id = new_id("ep")
         callback_secret = callback.new_secret(secrets.token_bytes(_ENDPOINT_SECRET_BYTES))
@@ -120,6 +121,7 @@ def create_provider(
         "provider_id": provider_id,
         "key_id": key_id,
         "secret": secret,
+        "endpoint_id": endpoint_id,
         "callback_secret": callback_secret,
     }
 

@@ -1,0 +1,64 @@
+"""The Procfile's processes, and the environment in which they find their programs, packages and engines."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from deploy.procfile import Process, parse_procfile
+
+PROJECT: Final = Path(__file__).resolve().parent.parent
+
+
+def processes(environment: Mapping[str, str]) -> list[Process]:
+    """Every line of the Procfile once, with *environment* on top of ours."""
+    commands = parse_procfile((PROJECT / "Procfile").read_text())
+    return [Process(name=name, command=command, env=environment) for name, command in commands.items()]
+
+
+def program_paths() -> dict[str, str]:
+    """PATH and PYTHONPATH under which `granian`, `dramatiq` and our packages are found from any folder."""
+    # Not resolved: a virtual environment's python is a link out of it.
+    programs = str(Path(sys.executable).parent)
+    return {
+        "PATH": os.pathsep.join(filter(None, [programs, os.environ.get("PATH", "")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH", "")])),
+    }
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(host: str, preferred: int, taken: tuple[int, ...] = ()) -> int:
+    """*preferred* if it is free and not among *taken*, else any port that is free now."""
+    if preferred and preferred not in taken and is_free(host, preferred):
+        return preferred
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def as_text(value: Any) -> str:
+    """A setting's value as its environment variable holds it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    reveal = getattr(value, "get_secret_value", None)
+    return str(value if reveal is None else reveal())
