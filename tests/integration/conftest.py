@@ -6,10 +6,15 @@ import itertools
 import psycopg2
 import pytest
 import redis
+from click.testing import CliRunner
+from sqlalchemy import text
 
+from deploy.cli import main
+from deploy.demo.surroundings import environment_of
 from deploy.engines import Engines
 from shared.db.database import Database
 from shared.db.migrate import migrate
+from shared.db.tables import METADATA
 from shared.settings import Settings
 
 _TEMPLATE = "ringpost_migrated"
@@ -66,3 +71,25 @@ def settings(database_url, redis_url, tmp_path):
         database_url=database_url,
         redis_url=redis_url,
     )
+
+
+@pytest.fixture
+def database(settings):
+    """The module's database, emptied."""
+    database = Database(settings.database_url, application="tests")
+    with database.transaction() as connection:
+        names = ", ".join(table.name for table in METADATA.sorted_tables)
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def ringpost(settings):
+    """The command line, run in this process: ``ringpost("providers", "list", PORT="1")``."""
+
+    def run(*arguments, answer="", **environment):
+        known = environment_of(settings) | environment
+        return CliRunner().invoke(main, arguments, input=answer, env=known)
+
+    return run
