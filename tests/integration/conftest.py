@@ -10,11 +10,15 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from deploy.cli import main
+from deploy.commands.providers import create_provider
 from deploy.demo.surroundings import environment_of
 from deploy.engines import Engines
 from shared.db.database import Database
 from shared.db.migrate import migrate
+from shared.db.queries import accept, moves
 from shared.db.tables import METADATA
+from shared.ids import new_id
+from shared.lifecycle import Event, Lane, Move
 from shared.settings import Settings
 
 _TEMPLATE = "ringpost_migrated"
@@ -93,3 +97,60 @@ def ringpost(settings):
         return CliRunner().invoke(main, arguments, input=answer, env=known)
 
     return run
+
+
+@pytest.fixture
+def provider_id(database, settings):
+    """A provider called bank, with one endpoint."""
+    with database.transaction() as connection:
+        made = create_provider(connection, settings, "bank", None, "https://bank.example/cb")
+    return made["provider_id"]
+
+
+@pytest.fixture
+def accepted(database, provider_id):
+    """Stores messages as the ingress does, and returns their ids."""
+
+    def store(*message_ids, **changes):
+        known = {
+            "provider_id": provider_id,
+            "fingerprint": b"f",
+            "lane": Lane.OTP,
+            "content": b"sealed",
+            "destination_key": b"number",
+            "destination_masked": "+65****4567",
+            "country": "SG",
+            "source": "+6531580001",
+            "voice": "en-US-BenjaminRUS",
+            "speed": 1.0,
+            "plays": 2,
+            "seconds_per_play": 4.0,
+            "interruptible": False,
+            "max_attempts": 2,
+            "spare_attempts": 2,
+            "redial_unknown": False,
+            "endpoint_id": None,
+            "metadata": {"order_no": "7"},
+            "warnings": [],
+            "scheduled_at": None,
+            "expires_at": None,
+            "ttl_s": 120,
+        } | changes
+        new = [accept.NewMessage(id=new_id("msg"), message_id=name, **known) for name in message_ids]
+        with database.transaction() as connection:
+            return [row.id for row in accept.store(connection, new)]
+
+    return store
+
+
+@pytest.fixture
+def canceled(accepted, database):
+    """Stores messages that came to their end, with one callback each."""
+
+    def store(*message_ids, **changes):
+        ids = accepted(*message_ids, **changes)
+        with database.transaction() as connection:
+            moves.apply(connection, [Move(id_, Event.CANCEL_ASKED, reason="canceled_by_sender") for id_ in ids])
+        return ids
+
+    return store
