@@ -33,7 +33,7 @@ _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (http.client.HTTPException, "garbled"),
 )
 _NO_TIMEOUT: Final = cast("Any", urllib3.Timeout(None))  # the exchange sets one for every wait
-_HEADERS: Final = {"User-Agent": "Ringpost", "Accept-Encoding": "identity"}
+_HEADERS: Final = {"user-agent": "Ringpost", "accept-encoding": "identity"}
 _FAILURES: Final = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -93,7 +93,7 @@ def prepare(method: str, url: str, headers: Mapping[str, str] | None = None) -> 
         ValueError: For a URL or a header that cannot be sent. It quotes neither: both may hold a secret.
     """
     origin, target = _located(url)
-    fields = {**_HEADERS, **(headers or {})}
+    fields = {**_HEADERS, **_lowered(headers)}
     if not all(field.isascii() and field.isprintable() for pair in fields.items() for field in pair):
         raise ValueError("a header holds more than printable ASCII")
     return Template(method, origin, target, fields)
@@ -179,6 +179,11 @@ class HttpEdge:
         return adapter
 
 
+def _lowered(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Names in one spelling: the same header in two is an error to strict receivers."""
+    return {name.lower(): value for name, value in (headers or {}).items()}
+
+
 class _Request(requests.PreparedRequest):
     """A template and its body in the shape ``HTTPAdapter.send`` takes, made without preparing anew."""
 
@@ -187,7 +192,7 @@ class _Request(requests.PreparedRequest):
         self.method = template.method
         self.origin = template.origin
         self.target = template.target
-        fields = {**template.headers, **(headers or {})}
+        fields = {**template.headers, **_lowered(headers)}
         if body:
             self.body = body
             fields["Content-Length"] = str(len(body))

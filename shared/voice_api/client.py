@@ -176,7 +176,7 @@ class VoiceApi:
         own = self._template("GET", "", self.export_url)
         template = prepare("GET", url)
         if template.origin == own.origin:
-            template = prepare("GET", url, {"Authorization": own.headers["Authorization"]})
+            template = prepare("GET", url, {"Authorization": own.headers["authorization"]})
         reply = self._send(template, b"", _EXPORT_LIMITS)
         if reply.status != 200 or not reply.is_whole:
             raise VoiceApiError("the export could not be downloaded as a whole", reply.status)

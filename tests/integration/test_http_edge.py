@@ -231,10 +231,20 @@ def test_a_request_and_its_answer_pass_unchanged(edge, peer):
     assert 0 < reply.elapsed_s < 3
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /hook?x=1 HTTP/1.1\r\n")
-    assert {b"X-One: 1", b"webhook-id: evt_1", b"Content-Length: 2", b"Accept-Encoding: identity"} < set(
+    assert {b"x-one: 1", b"webhook-id: evt_1", b"Content-Length: 2", b"accept-encoding: identity"} < set(
         head.split(b"\r\n")
     )
     assert body == b"{}"
+
+
+def test_a_header_goes_out_once_however_it_is_spelled(edge, peer):
+    server = peer(answering(OK))
+
+    edge.send(prepare("POST", server.url(), {"User-Agent": "one"}), b"{}", headers={"USER-agent": "two"})
+
+    head = server.requests[0].lower()
+    assert head.count(b"user-agent:") == 1
+    assert b"user-agent: two" in head
 
 
 def test_a_get_has_no_body(edge, peer):

@@ -103,8 +103,8 @@ def test_a_callflow_is_one_authenticated_post_to_the_quoted_subaccount(connect, 
     assert (verdict.disposition, verdict.session_id) == (Disposition.CREATED, "s1")
     ((line, head, body),) = peer.requests
     assert (line, body) == ("POST /api/v1/subaccounts/acme%26co/callflows", BODY)
-    assert "Authorization: Bearer hush-hush\r\n" in head
-    assert "Content-Type: application/json\r\n" in head
+    assert "authorization: Bearer hush-hush\r\n" in head
+    assert "content-type: application/json\r\n" in head
     assert sleeps == []
 
 
