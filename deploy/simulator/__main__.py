@@ -15,9 +15,7 @@ from deploy.simulator.settings import SimulatorSettings
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=0, show_default="any free port", type=click.IntRange(0, 65535))
 @click.option("--time-scale", default=1.0, show_default=True, help="0.01: ten seconds of call last 0.1 s.")
-@click.option(
-    "--json-options", default="{}", metavar="JSON", help="Any setting of SimulatorSettings by its name."
-)
+@click.option("--json-options", default="{}", metavar="JSON", help="Any setting of SimulatorSettings by its name.")
 def main(host: str, port: int, time_scale: float, json_options: str) -> None:
     """Speak 8x8's side of the Voice API on this machine."""
     try:

@@ -2,9 +2,9 @@
 8x8's HTTP face: callflows, webhooks, speech profiles, numbers and exports.
 
 Speed: about 1,300 callflows/s accepted, played and summed up on one core (745 us of CPU each, half of it the
-summary's POST), 2,300/s with no webhook registered. Measured at ``time_scale`` 0 with 8,000 makeCall + say + hangup
-over 32 kept connections; load and a bare asyncio sink were processes of their own on the same two cores; CPython
-3.11, aiohttp 3.14.
+summary's POST), 2,300/s with no webhook registered. Measured at ``time_scale`` 0 with 8,000 makeCall + say +
+hangup over 32 kept connections; load and a bare asyncio sink were processes of their own on the same two
+cores; CPython 3.11, aiohttp 3.14.
 """
 
 from __future__ import annotations

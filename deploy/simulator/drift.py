@@ -37,9 +37,7 @@ def _old(status: Any) -> Any:
 def without_echo(summary: Body) -> Body:
     """An account without the clientRequestId release."""
     payload = summary["payload"]
-    kept = {
-        name: value for name, value in payload.items() if name not in ("clientRequestId", "clientBatchId")
-    }
+    kept = {name: value for name, value in payload.items() if name not in ("clientRequestId", "clientBatchId")}
     return {**summary, "payload": kept}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -17,20 +18,41 @@ START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 # Handlers that hang on purpose must not hold up the end; what they owe is lost on purpose, too.
 _SHUTDOWN_S = 0.1
+_BACKLOG = 1024
+_ACCEPT_TURNS = 4  # turns of the loop until the server knows a connection accepted at the last moment
 
 
-async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, str]:
-    """Start serving; returns the runner and the URL really bound. ``OSError``: the port is taken."""
+class Listener:
+    """An application that is being served at ``url``."""
+
+    def __init__(self, runner: web.AppRunner, listening: socket.socket) -> None:
+        self._runner = runner
+        self._listening = listening
+        host, port = listening.getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def close(self) -> None:
+        """
+        Stop serving without leaving a connection open.
+
+        asyncio drops a connection unclosed when it was accepted in the very turn its server closes. So accepting
+        ends first, and the server closes when it knows all it has accepted.
+        """
+        asyncio.get_running_loop().remove_reader(self._listening)
+        for _ in range(_ACCEPT_TURNS):
+            await asyncio.sleep(0)
+        await self._runner.cleanup()
+        await asyncio.sleep(0)  # closed connections say goodbye on the loop's next turn
+
+
+async def listen(app: web.Application, host: str, port: int) -> Listener:
+    """Start serving; port 0 takes any free one. Raises ``OSError`` when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-    except OSError:
-        await runner.cleanup()
-        raise
-    bound = runner.addresses[0]
-    name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-    return runner, f"http://{name}:{bound[1]}"
+    await web.SockSite(runner, listening, backlog=_BACKLOG).start()
+    return Listener(runner, listening)
 
 
 async def serve_until_stopped(app: web.Application, host: str, port: int, name: str) -> None:
@@ -39,12 +61,12 @@ async def serve_until_stopped(app: web.Application, host: str, port: int, name: 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    runner, url = await listen(app, host, port)
-    print(f"{name} listening on {url}", flush=True)
+    listener = await listen(app, host, port)
+    print(f"{name} listening on {listener.url}", flush=True)
     try:
         await stopped.wait()
     finally:
-        await runner.cleanup()
+        await listener.close()
 
 
 class ThreadedServer:
@@ -53,10 +75,10 @@ class ThreadedServer:
     def __init__(self, make_app: Callable[[], web.Application], host: str, port: int, name: str) -> None:
         self._make_app = make_app
         self._address = (host, port)
-        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._started: Future[str] = Future()
         self._stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop  # there from the start on
 
     def start(self) -> str:
         """Start and return the URL; raises what the start raised, ``OSError`` for a port already taken."""
@@ -82,18 +104,17 @@ class ThreadedServer:
         return self.run(called())
 
     def _work(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
+        asyncio.run(self._serve())
 
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         try:
-            runner, url = await listen(self._make_app(), *self._address)
+            listener = await listen(self._make_app(), *self._address)
         except BaseException as error:  # noqa: BLE001  (it belongs to the thread that waits in start)
             self._started.set_exception(error)
             return
-        self._started.set_result(url)
+        self._started.set_result(listener.url)
         try:
             await self._stop.wait()
         finally:
-            await runner.cleanup()
-            await asyncio.sleep(0)  # closed connections say goodbye on the loop's next turn
+            await listener.close()

@@ -129,11 +129,7 @@ class Ledger:
         return {
             "accepted": len(accepted),
             "refused": dict(self.refused),
-            "destinationsDialledMoreThanOnce": {
-                number: count for number, count in dials.items() if count > 1
-            },
-            "clientRequestIdsSeenMoreThanOnce": {
-                name: count for name, count in request_ids.items() if count > 1
-            },
+            "destinationsDialledMoreThanOnce": {number: count for number, count in dials.items() if count > 1},
+            "clientRequestIdsSeenMoreThanOnce": {name: count for name, count in request_ids.items() if count > 1},
             "sessionsByStatus": dict(Counter(entry.session_status or "RUNNING" for entry in accepted)),
         }

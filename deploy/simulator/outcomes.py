@@ -61,9 +61,7 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "opt_out_lost": Behaviour(
         means="answers and opts out, which 8x8 cannot store", session_status="COMPLETED_UNSUB_ERROR"
     ),
-    "unheard_of": Behaviour(
-        means="answers; the summary carries a status nobody documented", session_status="DIVERTED"
-    ),
+    "unheard_of": Behaviour(means="answers; the summary carries a status nobody documented", session_status="DIVERTED"),
 }
 
 DEFAULT: Final = ("completed",)
@@ -103,9 +101,7 @@ def behaviours_named(names: Iterable[str]) -> tuple[str, ...]:
     return plan
 
 
-def behaviour_of(
-    destination: str, *, dial: int, plan: tuple[str, ...] | None = None, by_suffix: bool = True
-) -> str:
+def behaviour_of(destination: str, *, dial: int, plan: tuple[str, ...] | None = None, by_suffix: bool = True) -> str:
     """Name what the phone does on its *dial*-th call (0 is the first); a *plan* wins over the suffix."""
     names = plan or (OUTCOMES.get(destination[-SUFFIX_DIGITS:], DEFAULT) if by_suffix else DEFAULT)
     return names[min(dial, len(names) - 1)]

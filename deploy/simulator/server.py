@@ -29,7 +29,7 @@ def make_app(account: Account) -> web.Application:
     async def close(_: web.Application) -> None:
         await account.sessions.stop()
 
-    app.on_shutdown.append(close)
+    app.on_cleanup.append(close)  # after the last request, which may start a call
     return app
 
 

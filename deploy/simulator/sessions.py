@@ -61,9 +61,7 @@ class Sessions:
             is_inbound=call.direction == "INBOUND",
         )
         self.ledger.accept(entry)
-        return self._spawn(
-            self._run(call, entry, self.settings.time_scale if time_scale is None else time_scale)
-        )
+        return self._spawn(self._run(call, entry, self.settings.time_scale if time_scale is None else time_scale))
 
     async def stop(self) -> None:
         """Drop the calls that are running and close the connections."""

@@ -49,9 +49,7 @@ class SimulatorSettings:
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise SimulatorSettingsError(
-                f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}"
-            )
+            raise SimulatorSettingsError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
         chosen: dict[str, Any] = {
             name: frozenset(value) if isinstance(value, list) else value for name, value in values.items()
         }

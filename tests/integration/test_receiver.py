@@ -32,9 +32,7 @@ def signed(secret, body=BODY, at=None):
 
 
 def post(receiver, path="/any", *, timeout=5, **options):
-    return requests.post(
-        f"{receiver.url}{path}", data=BODY, timeout=timeout, allow_redirects=False, **options
-    )
+    return requests.post(f"{receiver.url}{path}", data=BODY, timeout=timeout, allow_redirects=False, **options)
 
 
 def test_any_path_takes_and_keeps_a_callback(receiver):
@@ -183,9 +181,7 @@ def test_waiting_in_vain_is_an_error(receiver):
 def test_a_callback_is_described_in_one_line(body, is_verified, line):
     at = datetime(2026, 10, 5, 9, 12, 10, tzinfo=UTC)
 
-    described = one_line(
-        Received(at=at, method="POST", path="/cb", headers={}, body=body, is_verified=is_verified)
-    )
+    described = one_line(Received(at=at, method="POST", path="/cb", headers={}, body=body, is_verified=is_verified))
 
     assert described == line
 

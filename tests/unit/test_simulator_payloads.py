@@ -106,9 +106,7 @@ def test_an_error_before_dialling_starts_and_ends_at_once():
 
 
 def test_an_error_after_a_bad_reply_shows_the_connected_leg_and_what_was_running():
-    call = an_answered_call(
-        session_status="ERROR", error_code=-2003, last_action="sayAndCapture", has_asked=True
-    )
+    call = an_answered_call(session_status="ERROR", error_code=-2003, last_action="sayAndCapture", has_asked=True)
 
     summary = session_summary(call)
 

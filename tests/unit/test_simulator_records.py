@@ -123,9 +123,7 @@ def test_an_export_takes_the_calls_of_its_period(body, minutes):
     assert job.calls == [calls[ago] for ago in minutes]
 
 
-@pytest.mark.parametrize(
-    "body", [[], None, {"from": "yesterday"}, {"to": 5}, {"limit": -1}, {"limit": "all"}]
-)
+@pytest.mark.parametrize("body", [[], None, {"from": "yesterday"}, {"to": 5}, {"limit": -1}, {"limit": "all"}])
 def test_an_unreadable_export_request_is_refused(body):
     with pytest.raises(ExportError):
         new_job(body, [], now=NOON)
@@ -163,9 +161,7 @@ def test_a_bad_registration_says_what_is_wrong(body, complaint):
 
 
 def test_a_registration_is_enabled_unless_it_says_otherwise_and_hides_its_secret():
-    webhook = webhook_from(
-        {"type": "VSS", "url": "https://x.test", "httpAuthHeader": "Bearer s", "active": False}
-    )
+    webhook = webhook_from({"type": "VSS", "url": "https://x.test", "httpAuthHeader": "Bearer s", "active": False})
 
     assert webhook == Webhook(kind="VSS", url="https://x.test", auth_header="Bearer s", is_enabled=True)
     assert webhook.as_json() == {
@@ -176,17 +172,13 @@ def test_a_registration_is_enabled_unless_it_says_otherwise_and_hides_its_secret
     }
 
 
-@pytest.mark.parametrize(
-    ("came_back", "is_ok"), [(200, True), (204, True), (302, False), (503, False), ("X", False)]
-)
+@pytest.mark.parametrize(("came_back", "is_ok"), [(200, True), (204, True), (302, False), (503, False), ("X", False)])
 def test_only_a_2xx_takes_a_summary(came_back, is_ok):
     assert Answer(NOON, came_back).is_ok is is_ok
 
 
 def test_settings_come_from_json_with_lists_as_sets():
-    settings = SimulatorSettings.from_json(
-        {"caller_ids": ["+65"], "time_scale": 0.1, "faults": {"vss_dropped": True}}
-    )
+    settings = SimulatorSettings.from_json({"caller_ids": ["+65"], "time_scale": 0.1, "faults": {"vss_dropped": True}})
 
     assert settings.caller_ids == frozenset({"+65"})
 

@@ -157,9 +157,7 @@ def test_an_accepted_request_gives_numbers_with_plus_and_the_actions_after_the_d
     assert result.valid_until_text == "2026-10-05T12:00:00.001Z"
 
 
-@pytest.mark.parametrize(
-    "text", ["Ihr Code: 4, 0", "您的验证码是 4", "رمزك هو 4", "आपका कोड 4", "line\none\ttab"]
-)
+@pytest.mark.parametrize("text", ["Ihr Code: 4, 0", "您的验证码是 4", "رمزك هو 4", "आपका कोड 4", "line\none\ttab"])
 def test_texts_of_every_language_are_spoken(text):
     assert isinstance(check(call(), say(text=text), HANG_UP), Callflow)
 
@@ -191,9 +189,7 @@ def test_a_reply_to_a_call_action_that_is_no_callflow_is_refused(raw):
     assert isinstance(check_reply(raw), Refusal)
 
 
-@pytest.mark.parametrize(
-    "actions", [[HANG_UP], [{"action": "hangup", "params": {}}], [say(), HANG_UP], [capture()]]
-)
+@pytest.mark.parametrize("actions", [[HANG_UP], [{"action": "hangup", "params": {}}], [say(), HANG_UP], [capture()]])
 def test_a_reply_to_a_call_action_need_not_begin_with_a_dial(actions):
     assert check_reply(json.dumps({"clientActionId": "end", "callflow": actions}).encode()) == actions
 
