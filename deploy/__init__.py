@@ -1,0 +1,1 @@
+"""The outermost ring: commands, embedded engines, supervision, the 8x8 simulator."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TextIO, cast
 import click
 
 from deploy.commands.console import DEV_ENVIRONMENT, Problem
-from deploy.commands.up import tell_exit
+from deploy.commands.up import tell_exit, tell_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -57,6 +57,7 @@ def _run(*, once: bool, started: float) -> None:
     from deploy.demo import provider, surroundings
     from deploy.demo.keepsake import Keepsake
     from deploy.engines import Engines
+    from deploy.engines.keeper import Keeper
 
     around = surroundings.survey()
     urls = os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")
@@ -70,7 +71,7 @@ def _run(*, once: bool, started: float) -> None:
         keepsake.callback_url = around.callback_url
         keepsake.save(around.data_dir)
         environment = surroundings.environment_of(settings)
-        with _shared(around, environment):
+        with _shared(around, environment), Keeper(engines, tell_line):
             _serve(around, keepsake, environment, once=once, started=started)
 
 

@@ -26,6 +26,7 @@ def up(scale: Sequence[str]) -> None:
     """
     from deploy import fleet
     from deploy.engines import Engines
+    from deploy.engines.keeper import Keeper
     from deploy.supervisor import Supervisor, scaled
     from shared.settings import Settings
 
@@ -50,7 +51,8 @@ def up(scale: Sequence[str]) -> None:
         except ValueError as error:
             raise Problem(f"--scale: {error}", WRONG_USE) from None
         click.echo(f"listening on http://{settings.host}:{settings.port}")
-        Supervisor(wanted, on_exit=tell_exit).run()
+        with Keeper(engines, tell_line):
+            Supervisor(wanted, on_exit=tell_exit).run()
 
 
 def _counts(scale: Sequence[str]) -> dict[str, int]:
@@ -82,6 +84,11 @@ def prepare_database(engines: Engines) -> None:
             raise Problem(f"the database lacks {', '.join(missing)}: run `ringpost migrate`", WRONG_USE)
     finally:
         database.close()
+
+
+def tell_line(line: str) -> None:
+    """Say what happened to an engine."""
+    click.echo(line, err=True)
 
 
 def tell_exit(name: str, pid: int, code: int, delay_s: float) -> None:
