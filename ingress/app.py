@@ -6,7 +6,7 @@ import secrets
 
 import structlog
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ingress.health import health_routes
 from ingress.make_call import make_call_routes
@@ -52,7 +52,10 @@ def create_app(site: Site) -> Flask:
     @app.errorhandler(HTTPException)
     def answer_http(error: HTTPException) -> Response:
         code = _BY_STATUS.get(error.code or 500, "invalid_json" if (error.code or 500) < 500 else "internal_error")
-        return Problem(code, error.description or "").response()
+        response = Problem(code, error.description or "").response()
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+        return response
 
     @app.errorhandler(Exception)
     def answer_bug(error: Exception) -> Response:

@@ -16,6 +16,7 @@ from ingress.problems import Problem
 from shared.db.database import Database
 from shared.db.queries import providers
 from shared.db.queries.providers import KeyOwner
+from shared.ids import is_id
 from shared.settings import Settings
 
 #: A revoked key is refused everywhere within this time, in seconds.
@@ -44,10 +45,11 @@ class ProviderAuth:
         """
         key_id, secret = _credentials(request.headers.get("Authorization", ""))
         if self._legacy_secret is not None and key_id == _LEGACY_USER:
-            if hmac.compare_digest(secret.encode(), self._legacy_secret.encode()):
-                return self._legacy.get(key_id)
-            raise _refused()
-        owner = self._owners.get(key_id) if key_id else None
+            legacy = self._legacy.get(key_id)
+            if legacy is None or not hmac.compare_digest(secret.encode(), self._legacy_secret.encode()):
+                raise _refused()
+            return legacy
+        owner = self._owners.get(key_id) if is_id("key", key_id) else None
         expected = _NOBODY if owner is None else owner.secret_hash
         fits = hmac.compare_digest(hashlib.sha256(secret.encode()).digest(), expected)
         if owner is None or not fits:
@@ -65,7 +67,7 @@ def _credentials(header: str) -> tuple[str, str]:
     token = token.strip()
     if scheme.lower() == "bearer" and ":" in token:
         key_id, _, secret = token.partition(":")
-        return _printable(key_id), secret
+        return key_id, secret
     if scheme.lower() not in ("basic", "bearer"):
         return "", ""
     try:
@@ -73,11 +75,7 @@ def _credentials(header: str) -> tuple[str, str]:
     except (binascii.Error, ValueError):
         return "", ""
     key_id, _, secret = pair.partition(":")
-    return _printable(key_id), secret
-
-
-def _printable(key_id: str) -> str:
-    return key_id if key_id.isascii() and key_id.isprintable() and len(key_id) <= 64 else ""
+    return key_id, secret
 
 
 class WebhookAuth:
@@ -120,4 +118,4 @@ def _offered(header: str) -> list[bytes]:
         readings.append(token.strip())
     if scheme.lower() == "basic":
         readings.append(_credentials(header)[1])
-    return [reading.encode("utf-8", "surrogateescape") for reading in readings]
+    return [reading.encode() for reading in readings]

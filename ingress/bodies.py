@@ -67,11 +67,11 @@ def parse(raw: bytes) -> Any:
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Problem("invalid_json", f"The member {json.dumps(twice[:64])} stands in the body more than once.")
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise Problem("invalid_json", f"The member {json.dumps(name[:64])} stands in the body more than once.")
+        members[name] = value
     return members
 
 

@@ -32,7 +32,7 @@ def _time(value: Any) -> datetime:
     try:
         return parse_time(value)
     except ValueError as error:
-        raise PydanticCustomError("time", str(error).replace("{", "{{")) from None
+        raise PydanticCustomError("time", str(error)) from None
 
 
 def _pairs(value: dict[str, str]) -> dict[str, str]:
@@ -90,7 +90,15 @@ class CallRequest(BaseModel):
         return min(self.repetition, MAX_PLAYS)
 
 
-MEMBERS: Final = tuple(field.alias or name for name, field in CallRequest.model_fields.items())
+def _members(model: type[BaseModel]) -> tuple[str, ...]:
+    return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+#: By path of the object they stand in.
+_MEMBERS: Final = {"": _members(CallRequest), "redial": _members(Redial)}
+#: Longest list of faults in one answer, and the longest name in it: bodies may be made of faults.
+_MOST_ERRORS: Final = 20
+_LONGEST_NAME: Final = 64
 
 #: pydantic's words, where a plainer one serves the reader better.
 _WORDS: Final = {
@@ -120,17 +128,17 @@ def check(body: Any) -> CallRequest | list[MemberError]:
         return CallRequest.model_validate(body)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=True, include_input=False)
-        return [MemberError(_path(item["loc"]), _sentence(dict(item))) for item in found]
+        return [MemberError(_path(item["loc"]), _sentence(dict(item))) for item in found[:_MOST_ERRORS]]
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(step) for step in location)
+    return ".".join(str(step)[:_LONGEST_NAME] for step in location)
 
 
 def _sentence(item: dict[str, Any]) -> str:
     kind, location, context = item["type"], item["loc"], item.get("ctx", {})
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(str(location[-1]), MEMBERS, n=1)
+        near = difflib.get_close_matches(str(location[-1])[:_LONGEST_NAME], _MEMBERS[_path(location[:-1])], n=1)
         return "is not a member of this request" + (f"; did you mean {near[0]}?" if near else "")
     if kind == "string_pattern_mismatch":
         return _PATTERNS[str(location[0])]

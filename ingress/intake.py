@@ -35,16 +35,30 @@ class Intake:
     sealer: Sealer
     own_country: str
 
-    def row(self, body: Any, owner: KeyOwner, voices: Voices) -> NewMessage:
+    @staticmethod
+    def read(body: Any) -> CallRequest:
         """
-        The row of one request.
+        The request, as far as its own members tell.
 
         Raises:
-            Problem: 422, naming every member at fault that can be told at once.
+            Problem: 422, naming every member that breaks its rule.
         """
         call = check(body)
         if isinstance(call, list):
             raise invalid(call)
+        return call
+
+    def fingerprint(self, body: Any) -> bytes:
+        """Equal for bodies that say the same, whatever their order and spaces."""
+        return self.sealer.fingerprint(json.dumps(body, sort_keys=True).encode())
+
+    def row(self, call: CallRequest, fingerprint: bytes, owner: KeyOwner, voices: Voices) -> NewMessage:
+        """
+        The row of one request.
+
+        Raises:
+            Problem: 422, naming what this provider may not ask for here and now.
+        """
         errors = _Errors()
         warnings: list[str] = []
         if call.repetition > MAX_PLAYS:
@@ -63,7 +77,7 @@ class Intake:
             id=message_id,
             provider_id=owner.provider_id,
             message_id=call.messageId,
-            fingerprint=self.sealer.fingerprint(json.dumps(body, sort_keys=True).encode()),
+            fingerprint=fingerprint,
             lane=call.lane,
             content=self.sealer.seal(content, row=message_id),
             destination_key=self.sealer.destination_key(number.e164),
@@ -95,7 +109,7 @@ class Intake:
         if not cleaned:
             errors.add("message", "has nothing that can be spoken")
             return ""
-        language = call.language or (call.voice or self.settings.default_language)
+        language = call.voice or call.language or self.settings.default_language
         return errors.unless(lambda: speech.spoken_text(cleaned, call.code, language), "message") or ""
 
     @staticmethod

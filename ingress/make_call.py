@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from ingress.problems import MemberError, Problem, invalid
 from ingress.site import Site
 from shared.db.database import DatabaseAway
 from shared.db.group_commit import Overloaded
+from shared.db.queries import accept
 from shared.db.queries.accept import Accepted, NewMessage
 from shared.db.queries.providers import KeyOwner
 from shared.lifecycle import Lane, Status
@@ -34,10 +36,9 @@ def make_call_routes(site: Site) -> Blueprint:
     @routes.post("/api/make-call")
     def make_call() -> Response:
         owner = site.providers.owner(request)
-        row = _row(site, owner, bodies.parse(bodies.read(request, _MAX_BODY)))
-        accepted = _stored(site, [row])[0]
-        if accepted.fingerprint != row.fingerprint:
-            raise _reused()
+        accepted = _take(site, owner, [bodies.parse(bodies.read(request, _MAX_BODY))])[0]
+        if isinstance(accepted, Problem):
+            raise accepted
         answer = None
         if wait_s := placements.wait_wanted(request.headers.get("Prefer", "")):
             answer = site.placements.wait(accepted.id, wait_s)
@@ -50,7 +51,9 @@ def make_call_routes(site: Site) -> Blueprint:
     def make_calls() -> Response:
         owner = site.providers.owner(request)
         body = bodies.parse(bodies.read(request, _MAX_BATCH_BODY))
-        results = _batch(site, owner, _calls(body))
+        calls = _calls(body)
+        outcomes = _take(site, owner, calls)
+        results = [_result(site, call, outcome) for call, outcome in zip(calls, outcomes, strict=True)]
         rejected = sum("error" in result for result in results)
         return _json({"success": True, "data": results, "accepted": len(results) - rejected, "rejected": rejected})
 
@@ -67,19 +70,31 @@ def _calls(body: Any) -> list[Any]:
     return calls
 
 
-def _batch(site: Site, owner: KeyOwner, calls: Sequence[Any]) -> list[dict[str, Any]]:
-    """One result a call, in order: a bad one never spoils the others."""
-    rows: list[NewMessage | Problem] = [_row_or_problem(site, owner, call) for call in calls]
-    stored = iter(_stored(site, [row for row in rows if isinstance(row, NewMessage)]))
-    results = []
-    for call, row in zip(calls, rows, strict=True):
-        if isinstance(row, NewMessage):
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A sound request that may not be granted now; if it was granted before, that answer stands."""
+
+    message_id: str
+    fingerprint: bytes
+    problem: Problem
+
+
+def _take(site: Site, owner: KeyOwner, calls: Sequence[Any]) -> list[Accepted | Problem]:
+    """Store what may be stored. One outcome a call, in order: a bad one never spoils the others."""
+    wanted = [_row(site, owner, call) for call in calls]
+    stored = iter(_stored(site, [one for one in wanted if isinstance(one, NewMessage)]))
+    earlier = _earlier(site, owner, [one.message_id for one in wanted if isinstance(one, _Refusal)])
+    outcomes: list[Accepted | Problem] = []
+    for one in wanted:
+        if isinstance(one, Problem):
+            outcomes.append(one)
+        elif isinstance(one, NewMessage):
             accepted = next(stored)
-            row_or_problem = accepted if accepted.fingerprint == row.fingerprint else _reused()
+            outcomes.append(accepted if accepted.fingerprint == one.fingerprint else _reused())
         else:
-            row_or_problem = row
-        results.append(_result(site, call, row_or_problem))
-    return results
+            known = earlier.get(one.message_id)
+            outcomes.append(known if known and known.fingerprint == one.fingerprint else one.problem)
+    return outcomes
 
 
 def _result(site: Site, call: Any, outcome: Accepted | Problem) -> dict[str, Any]:
@@ -89,17 +104,23 @@ def _result(site: Site, call: Any, outcome: Accepted | Problem) -> dict[str, Any
     return {"messageId": message_id if isinstance(message_id, str) else None, "error": outcome.body()}
 
 
-def _row_or_problem(site: Site, owner: KeyOwner, call: Any) -> NewMessage | Problem:
-    if len(to_json(call)) > _MAX_BODY:
+def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage | _Refusal | Problem:
+    if len(to_json(body)) > _MAX_BODY:
         return Problem("body_too_large", f"One call may have at most {_MAX_BODY} bytes.")
     try:
-        return _row(site, owner, call)
+        call = site.intake.read(body)
     except Problem as problem:
         return problem
+    fingerprint = site.intake.fingerprint(body)
+    try:
+        row = site.intake.row(call, fingerprint, owner, site.voices.value)
+        _check_deadline(site, row)
+    except Problem as problem:
+        return _Refusal(call.messageId, fingerprint, problem)
+    return row
 
 
-def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage:
-    row = site.intake.row(body, owner, site.voices.value)
+def _check_deadline(site: Site, row: NewMessage) -> None:
     expected = _estimate(site, row.lane, row.scheduled_at, row.expires_at)
     ttl_s = row.ttl_s or math.inf
     if not expected.will_meet_deadline or expected.wait_s > ttl_s:
@@ -108,7 +129,6 @@ def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage:
             "More calls wait than can be placed before this one's deadline. Nothing was stored.",
             retry_after_s=max(1, math.ceil(expected.wait_s - min(ttl_s, expected.wait_s))),
         )
-    return row
 
 
 def _estimate(site: Site, lane: str, begins: datetime | None, deadline: datetime | None) -> admission.Estimate:
@@ -128,11 +148,23 @@ def _stored(site: Site, rows: Sequence[NewMessage]) -> list[Accepted]:
     except Overloaded:
         raise Problem("overloaded", "Too many requests wait. Nothing was stored.", retry_after_s=1) from None
     except DatabaseAway:
-        raise Problem(
-            "unavailable",
-            "The database did not answer in time. Send the same request again.",
-            retry_after_s=1,
-        ) from None
+        raise _away() from None
+
+
+def _earlier(site: Site, owner: KeyOwner, message_ids: Sequence[str]) -> dict[str, Accepted]:
+    if not message_ids:
+        return {}
+    try:
+        return site.services.database.run(
+            lambda c: accept.earlier(c, owner.provider_id, message_ids), alone=True, patience_s=0.5
+        )
+    except DatabaseAway:
+        raise _away() from None
+
+
+def _away() -> Problem:
+    text = "The database did not answer in time. Send the same request again."
+    return Problem("unavailable", text, retry_after_s=1)
 
 
 def _reused() -> Problem:

@@ -29,7 +29,7 @@ def message_routes(site: Site) -> Blueprint:
     def message_by_reference() -> Response:
         owner = site.providers.owner(request)
         message_id = request.args.get("messageId", "")
-        if not 1 <= len(message_id) <= 128 or not message_id.isprintable():
+        if not 1 <= len(message_id) <= 128 or "\0" in message_id:
             raise invalid([MemberError("messageId", "must be the messageId of a request, 1 to 128 characters")])
         return _answer(_read(site, owner.provider_id, message_id=message_id))
 

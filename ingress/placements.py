@@ -19,7 +19,7 @@ _POLL_S: Final = 0.02
 #: Beyond so many in one process, the answer comes at once: waiting requests hold threads that others need.
 MAX_WAITING: Final = 32
 _LONGEST_S: Final = 10
-_PREFER: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})")
+_PREFER: Final = re.compile(r"(?:^|[,;])\s*wait\s*=\s*(\"?)([0-9]{1,4})\1\s*(?:$|[,;])", re.IGNORECASE)
 
 log = structlog.get_logger()
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 def wait_wanted(prefer: str) -> float:
     """Seconds to hold the reply (RFC 7240 4.3), 1 to 10; 0 for not at all."""
     found = _PREFER.search(prefer)
-    return min(_LONGEST_S, int(found.group(1))) if found else 0
+    return min(_LONGEST_S, int(found.group(2))) if found else 0
 
 
 class Placements:
@@ -44,7 +44,7 @@ class Placements:
         """What 8x8's answer made of the message; None when time is up or too many wait already."""
         stop_at = time.monotonic() + timeout_s
         with self._changed:
-            if len(self._waiting) >= MAX_WAITING:
+            if sum(self._waiting.values()) >= MAX_WAITING:
                 return None
             self._waiting[message_id] = self._waiting.get(message_id, 0) + 1
             self._changed.notify_all()

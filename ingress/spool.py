@@ -56,10 +56,12 @@ class Spool:
             if self._file is None:
                 self._open()
             assert self._file is not None
-            data = line.encode()
-            if os.write(self._file, data) != len(data):
-                raise OSError(errno.ENOSPC, "the spool file took only a part")
-            os.fsync(self._file)
+            try:
+                _write(self._file, line.encode())
+            except OSError:
+                # It may end in half a line, to which the next one must not be joined.
+                self._leave()
+                raise
 
     def close(self) -> None:
         """End the replaying thread; files stay for the next process."""
@@ -78,23 +80,27 @@ class Spool:
         os.fsync(folder)
         os.close(folder)
 
+    def _leave(self) -> None:
+        """Later webhooks go to a new file. The caller holds the lock."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = self._path = None
+
     def _run(self) -> None:
         while not self._stop.wait(_REPLAY_S):
-            try:
-                for path in sorted(self._folder.glob("*.jsonl")):
+            for path in sorted(self._folder.glob("*.jsonl")):
+                try:
                     self._replay(path)
-            except (DatabaseAway, Overloaded):
-                continue
-            except Exception:  # the thread must live until the disk or the database is well again
-                log.exception("spool_not_replayed")
+                except (DatabaseAway, Overloaded):
+                    break
+                except Exception:  # one bad file must neither end the thread nor hold the others up
+                    log.exception("spool_not_replayed")
 
     def _replay(self, path: Path) -> None:
         """Move a file's webhooks into the inbox, then delete it."""
         with self._lock:
-            if path == self._path and self._file is not None:
-                # Ours: later webhooks go to a new file.
-                os.close(self._file)
-                self._file = self._path = None
+            if path == self._path:
+                self._leave()
         with _owned(path) as lines:
             if lines is None:
                 return
@@ -105,11 +111,17 @@ class Spool:
         log.info("spool_replayed", events=len(events))
 
 
+def _write(file: int, line: bytes) -> None:
+    if os.write(file, line) != len(line):
+        raise OSError(errno.ENOSPC, "the spool file took only a part")
+    os.fsync(file)
+
+
 @contextmanager
 def _owned(path: Path) -> Iterator[list[str] | None]:
     """The lines of a file that no living process writes to; None when one does, or it is gone."""
     try:
-        handle = path.open("r+")
+        handle = path.open("r+", encoding="ascii", errors="replace")
     except FileNotFoundError:
         yield None
         return

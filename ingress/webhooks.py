@@ -16,7 +16,8 @@ from shared.db.queries.inbox import RawEvent
 from shared.voice_api.callflow import HANG_UP_REPLY, hang_up_reply
 from shared.voice_api.events import CallAction, dedupe_key, parse
 
-_MAX_BODY: Final = 64 * 1024
+#: A summary has a few KiB; more than this is no webhook of 8x8.
+_MAX_BODY: Final = 256 * 1024
 #: Longest wait for the commit, in seconds; then the spool takes over. The callee hears silence meanwhile.
 _COMMIT_S: Final = 1
 _OK: Final = b'{"status":"ok"}'

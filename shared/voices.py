@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.speech import DEFAULT_VOICES, voice_for
+from shared.speech import voice_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,6 @@ class Voices:
         by_tag = [code for code, locale in sorted(self.offered.items()) if locale.lower() == tag]
         primary = tag.split("-", maxsplit=1)[0]
         by_language = [code for code, locale in sorted(self.offered.items()) if locale.lower().split("-")[0] == primary]
-        preferred = DEFAULT_VOICES.get(language)
-        for code in (preferred, *by_tag, *by_language):
-            if code is not None and code in self.offered:
-                return code
-        raise ValueError("language: this account has no voice for it")
+        if not by_language:
+            raise ValueError("language: this account has no voice for it")
+        return (by_tag or by_language)[0]

@@ -48,9 +48,10 @@ class Ticket(Generic[Result]):
         self._answered.release()
 
     def fail(self, error: BaseException) -> None:
-        """The row could not be written, or it is not known whether it was."""
-        self._error = error
-        self._answered.release()
+        """The row could not be written, or it is not known whether it was. Changes nothing once that was told."""
+        if self._result is _UNSET and self._error is None:
+            self._error = error
+            self._answered.release()
 
     def wait(self, timeout_s: float) -> Result:
         """
@@ -134,7 +135,12 @@ class GroupCommitter(Generic[Row, Result]):
             DatabaseAway: Not stored, or not known to be stored, within *timeout_s* seconds.
         """
         deadline = time.monotonic() + timeout_s
-        return [ticket.wait(deadline - time.monotonic()) for ticket in self.submit(rows)]
+        tickets = self.submit(rows)
+        try:
+            return [ticket.wait(deadline - time.monotonic()) for ticket in tickets]
+        finally:
+            for ticket in tickets:
+                ticket.given_up = True  # whoever asked is answered: what is not taken yet need not be written
 
     @property
     def backlog(self) -> int:
@@ -154,7 +160,8 @@ class GroupCommitter(Generic[Row, Result]):
                 self._store(batch)
             except BaseException as error:  # the thread must outlive anything, and no waiter may hang
                 log.exception("group_commit_failed", committer=self._name)
-                _fail(batch, error)
+                for _, ticket in batch:
+                    ticket.fail(error)
 
     def _take(self) -> list[tuple[Row, Ticket[Result]]]:
         """The next batch; empty when closing and nothing is left."""
@@ -173,25 +180,33 @@ class GroupCommitter(Generic[Row, Result]):
     def _store(self, batch: list[tuple[Row, Ticket[Result]]]) -> None:
         try:
             results = self._write([row for row, _ in batch], self._bounds.patience_s)
-        except Exception as error:
-            if is_away(error):
-                self._away_until = time.monotonic() + self._bounds.pause_s
-                log.warning("database_away", committer=self._name, rows=len(batch))
-                _fail(batch, error)
-            elif len(batch) > 1:
-                # One bad row must not spoil its neighbours.
-                for entry in batch:
-                    self._store([entry])
-            else:
-                log.exception("row_not_written", committer=self._name)
-                _fail(batch, error)
+        except Exception as error:  # noqa: BLE001  it is told to whoever waits
+            self._apologise(batch, error)
             return
         for (_, ticket), result in zip(batch, results, strict=True):
             ticket.settle(result)
-        self._after(results)
+        try:
+            self._after(results)
+        except Exception:  # what is stored is stored
+            log.exception("after_commit_failed", committer=self._name)
 
+    def _apologise(self, batch: list[tuple[Row, Ticket[Result]]], error: Exception) -> None:
+        if is_away(error):
+            self._away_until = time.monotonic() + self._bounds.pause_s
+            log.warning("database_away", committer=self._name, rows=len(batch))
+            for _, ticket in batch:
+                ticket.fail(DatabaseAway(type(error).__name__))
+        elif len(batch) == 1:
+            log.error("row_not_written", committer=self._name, exc_info=error)
+            batch[0][1].fail(error)
+        else:
+            self._store_singly(batch)
 
-def _fail(batch: Sequence[tuple[object, Ticket[Result]]], error: BaseException) -> None:
-    for _, ticket in batch:
-        if ticket._answered.locked():  # noqa: SLF001  same module
-            ticket.fail(error)
+    def _store_singly(self, batch: list[tuple[Row, Ticket[Result]]]) -> None:
+        """One bad row must not spoil its neighbours; an absent database is tried once, not once a row."""
+        for place, entry in enumerate(batch):
+            self._store([entry])
+            if time.monotonic() < self._away_until:
+                for _, ticket in batch[place + 1 :]:
+                    ticket.fail(DatabaseAway(self._name))
+                return

@@ -101,11 +101,23 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> list[Accept
     rows = connection.execute(_INSERT, {"rows": to_json([_record(message) for message in messages]).decode()})
     stored = {row.id: row for row in rows}
     missing = [message for message in messages if message.id not in stored]
-    earlier = _find(connection, missing) if missing else {}
+    others = _find(connection, missing) if missing else {}
     return [
-        _accepted(stored.get(message.id) or earlier[message.provider_id, message.message_id], message)
+        _accepted(
+            stored.get(message.id) or others[message.provider_id, message.message_id],
+            new_id=message.id,
+        )
         for message in messages
     ]
+
+
+_EARLIER: Final = text(f"SELECT {_COLUMNS} FROM messages WHERE provider_id = :provider_id AND message_id = ANY (:ids)")
+
+
+def earlier(connection: Connection, provider_id: str, message_ids: Sequence[str]) -> dict[str, Accepted]:
+    """The provider's messages that are stored already, by messageId."""
+    rows = connection.execute(_EARLIER, {"provider_id": provider_id, "ids": list(message_ids)})
+    return {row.message_id: _accepted(row) for row in rows}
 
 
 def _find(connection: Connection, messages: Sequence[NewMessage]) -> dict[tuple[str, str], Any]:
@@ -114,7 +126,7 @@ def _find(connection: Connection, messages: Sequence[NewMessage]) -> dict[tuple[
     return {(row.provider_id, row.message_id): row for row in rows}
 
 
-def _accepted(row: Any, message: NewMessage) -> Accepted:
+def _accepted(row: Any, *, new_id: str | None = None) -> Accepted:
     return Accepted(
         id=row.id,
         message_id=row.message_id,
@@ -126,7 +138,7 @@ def _accepted(row: Any, message: NewMessage) -> Accepted:
         deadline=row.deadline,
         due_at=row.due_at,
         warnings=row.warnings,
-        is_new=row.id == message.id,
+        is_new=row.id == new_id,
     )
 
 

@@ -46,16 +46,17 @@ def owner_of_key(connection: Connection, key_id: str) -> KeyOwner | None:
     return None if row is None else _owner(row, row.key_id, bytes(row.secret_hash))
 
 
-def legacy_owner(connection: Connection) -> KeyOwner:
-    """The demo's own provider, made when first asked for."""
+def legacy_owner(connection: Connection) -> KeyOwner | None:
+    """The demo's own provider, made when first asked for; None when it was disabled."""
     connection.execute(
         text("INSERT INTO providers (provider_id, name) VALUES (:id, 'legacy') ON CONFLICT DO NOTHING"),
         {"id": LEGACY_PROVIDER_ID},
     )
     row = connection.execute(
-        text(_OWNER + " FROM providers p WHERE p.provider_id = :id"), {"id": LEGACY_PROVIDER_ID}
-    ).one()
-    return _owner(row, "admin", b"")
+        text(_OWNER + " FROM providers p WHERE p.provider_id = :id AND p.disabled_at IS NULL"),
+        {"id": LEGACY_PROVIDER_ID},
+    ).first()
+    return None if row is None else _owner(row, "admin", b"")
 
 
 def _owner(row: Any, key_id: str, secret_hash: bytes) -> KeyOwner:
