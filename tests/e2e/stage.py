@@ -1,0 +1,228 @@
+"""The conductor: the whole service as real processes, with 8x8 and a provider at its two ends."""
+
+import base64
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import psutil
+import requests
+from sqlalchemy import text
+from standardwebhooks import Webhook
+
+from deploy import fleet
+from deploy.commands.providers import create_provider
+from deploy.demo.surroundings import environment_of
+from deploy.engines import Engines
+from deploy.receiver import Receiver
+from deploy.simulator.server import Simulator
+from deploy.simulator.settings import SimulatorSettings
+from deploy.supervisor import Supervisor
+from shared.db.database import Database
+from shared.db.migrate import migrate
+from shared.settings import Settings
+
+TOKEN = "webhook-token"
+RINGPOST = Path(sys.executable).with_name("ringpost")
+TIME_SCALE = 0.03  # a call of 13 s lasts 0.4 s
+PATIENCE = 30  # s, for what takes a moment on an idle machine
+STARTING = 60  # s; a dozen processes import everything at once
+
+
+def wait_until(predicate, timeout=PATIENCE, what=""):
+    """Look until *predicate* gives something truthy, and return that; a connection error counts as not yet."""
+    deadline, pause, last = time.monotonic() + timeout, 0.01, None
+    while time.monotonic() < deadline:
+        try:
+            if last := predicate():
+                return last
+        except requests.RequestException as error:
+            last = error
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
+    raise AssertionError(f"not within {timeout} s: {what or predicate}; last seen: {last!r}")
+
+
+def all_processes_of(data_dir):
+    """Every living process that was given this data folder, orphans included."""
+    found = []
+    for process in psutil.process_iter(["status"]):
+        with suppress(psutil.Error):
+            is_ours = process.environ().get("RINGPOST_DATA_DIR") == str(data_dir)
+            if is_ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def settings_for(engines, data_dir, simulator_url, port):
+    """Production's settings with shrunk times."""
+    return Settings.load(
+        _env_file=None,
+        eight_x_eight_api_key="simulator-api-key",
+        eight_x_eight_subaccount_id="e2e_voice",
+        eight_x_eight_base_url=simulator_url,
+        eight_x_eight_export_url=simulator_url,
+        outbound_phone_number="+6531580001",
+        webhook_auth_token=TOKEN,
+        ringpost_data_key=base64.b64encode(bytes(range(32))).decode(),
+        ringpost_data_dir=data_dir,
+        database_url=engines.database_url,
+        redis_url=engines.redis_url,
+        port=port,
+        web_concurrency=2,
+        legacy_admin_auth=True,
+        callback_allowed_networks="127.0.0.0/8",
+        dials_per_second=1000,
+        max_calls_in_flight=5000,
+        call_lease_seconds=12,
+        vss_grace_seconds=5,
+        ring_seconds=5,
+        callback_schedule="0.5,1,2,4,4,4,4",
+        callback_timeout_seconds=2,
+        callback_connect_seconds=1,
+        sweep_interval_seconds=0.5,
+    )
+
+
+class Stage:
+    """The Procfile's processes under a supervisor, on engines of their own, as a context manager."""
+
+    def __init__(self, folder):
+        self.data_dir = folder / "data"
+        self._log = folder / "processes.log"
+        self._held = ExitStack()
+        self._numbers = itertools.count(1)
+
+    def __enter__(self):
+        with ExitStack() as stack:
+            self._start(stack)
+            self._held = stack.pop_all()
+        return self
+
+    def __exit__(self, *_):
+        self._held.close()
+
+    def _start(self, stack):
+        self.engines = stack.enter_context(Engines(self.data_dir))
+        self.database = Database(self.engines.database_url, application="e2e", pool_size=2)
+        stack.callback(self.database.close)
+        migrate(self.database)
+        settings = SimulatorSettings(subaccount_id="e2e_voice", time_scale=TIME_SCALE, outcomes_by_suffix=False)
+        self.simulator = stack.enter_context(Simulator(settings))
+        self.receiver = stack.enter_context(Receiver())
+        port = fleet.free_port("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{port}"
+        self.settings = settings_for(self.engines, self.data_dir, self.simulator.url, port)
+        for kind in ("VCA", "VSS"):
+            self.simulator.register_webhook(kind, f"{self.url}/api/webhooks/{kind.lower()}", TOKEN)
+        with self.database.transaction() as connection:
+            made = create_provider(connection, self.settings, "bank", None, f"{self.receiver.url}/callbacks")
+        self.provider_id, self.key = made["provider_id"], (made["key_id"], made["secret"])
+        self._secret = made["callback_secret"]
+        self.receiver.set_secrets("/callbacks", [self._secret])
+        self.environment = environment_of(self.settings) | fleet.program_paths()
+        log = stack.enter_context(self._log.open("w"))
+        self.supervisor = Supervisor(fleet.processes(self.environment), out=log)
+        self.supervisor.start()
+        stack.callback(self._end_processes)
+        self.await_ready(STARTING)
+
+    def _end_processes(self):
+        self.supervisor.stop()
+        left = all_processes_of(self.data_dir)
+        for process in left:
+            process.kill()
+        assert left == [], f"still alive after the drain: {left}"
+
+    # What it does
+
+    def await_ready(self, timeout=PATIENCE):
+        """Return when messages are taken and each process of the Procfile has its child at work."""
+        wait_until(lambda: requests.get(f"{self.url}/readyz", timeout=2).ok, timeout, "the ingress is ready")
+        names = [process.name for process in fleet.processes({})]
+        wait_until(lambda: all(self.pid(name) for name in names), timeout, "every process runs")
+
+    def new_number(self, *behaviours):
+        """A phone that nobody has called before and that behaves so, dial by dial; by default it listens."""
+        number = f"+659{1000000 + next(self._numbers)}"
+        if behaviours:
+            self.simulator.plan(number, behaviours)
+        return number
+
+    def submit(self, message_id, number, headers=None, **members):
+        """Send one message as the provider, and return the reply's data."""
+        body = {"messageId": message_id, "customerPhone": number, "message": "Your code is 4, 0, 7.", **members}
+        reply = requests.post(f"{self.url}/api/make-call", json=body, auth=self.key, headers=headers, timeout=15)
+        assert reply.status_code == 200, reply.text
+        return reply.json()["data"]
+
+    def story(self, message_id):
+        """The message as its provider reads it."""
+        return requests.get(f"{self.url}/v1/messages", {"messageId": message_id}, auth=self.key, timeout=5).json()
+
+    def callback(self, message_id, timeout=PATIENCE):
+        """Wait for the message's final callback, check its signature as a provider would, and return its data."""
+        wanted = f'"messageId":"{message_id}"'.encode()
+        received = self.receiver.wait_for(lambda all_: any(wanted in one.body for one in all_), timeout)
+        (one,) = [one for one in received if wanted in one.body]
+        body = Webhook(self._secret).verify(one.body, dict(one.headers))
+        assert body["type"] == f"message.{body['data']['status']}"
+        return body["data"]
+
+    def rows(self, sql, **known):
+        """Run a query, or an update that returns rows."""
+        with self.database.transaction() as connection:
+            return connection.execute(text(sql), known).all()
+
+    def ringpost(self, *arguments):
+        """The command line as a process of its own, in the same environment."""
+        return subprocess.run(
+            [RINGPOST, *arguments], env=os.environ | self.environment, capture_output=True, text=True, check=False
+        )
+
+    def log_tail(self, lines=40):
+        """What the processes said last."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
+
+    # What it breaks
+
+    def pid(self, name):
+        """The pid of the process that works: a master's child for granian and dramatiq. None when it has none."""
+        master = self.supervisor.running().get(f"{name}.1")
+        if master is None or name == "sweeper":
+            return master
+        with suppress(psutil.Error):
+            for child in psutil.Process(master).children():
+                if "resource_tracker" not in " ".join(child.cmdline()):
+                    return child.pid
+        return None
+
+    def kill(self, name):
+        """Kill -9 of the process that works; returns its pid."""
+        pid = wait_until(lambda: self.pid(name), what=f"{name} runs")
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def kill_master(self, name):
+        """Kill -9 of what the supervisor itself started; returns its pid."""
+        pid = wait_until(lambda: self.supervisor.running().get(f"{name}.1"), what=f"{name} runs")
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def lose_redis(self):
+        """Kill -9, delete all its data, start it empty."""
+        self.engines.valkey.kill()
+        self.engines.valkey.wipe()
+        self.engines.valkey.start()
+
+    def crash_postgres(self):
+        """Stop it as a crash would, and let it recover."""
+        self.engines.postgres.stop("immediate")
+        self.engines.postgres.start()

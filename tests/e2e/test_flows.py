@@ -1,0 +1,150 @@
+"""Whole calls: from the provider's request over 8x8's reports to the signed callback."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from shared.db.queries import operations
+from shared.lifecycle import Lane
+from tests.e2e.stage import TOKEN, wait_until
+
+pytestmark = pytest.mark.xdist_group("stage")
+
+
+def test_a_message_is_spoken_and_its_callback_tells_so(stage):
+    number = stage.new_number()
+
+    accepted = stage.submit("flow-delivered", number, code="4829", message="Your code is {code}.", metadata={"n": "7"})
+    told = stage.callback("flow-delivered")
+    story = stage.story("flow-delivered")
+
+    (call,) = stage.simulator.ledger.of(number)
+    assert told["id"] == accepted["id"]
+    assert (told["status"], told["reason"], told["heard"], told["attempts"]) == ("delivered", None, "full", 1)
+    assert told["sessionId"] == call.session_id
+    assert 2 <= told["durationSeconds"] <= 20
+    assert told["to"] == f"{number[:3]}****{number[-4:]}"
+    assert told["metadata"] == {"n": "7"}
+    assert [event["type"] for event in story["events"]] == ["message.accepted", "message.placed", "message.delivered"]
+    (attempt,) = story["attempts"]
+    assert (attempt["sessionId"], attempt["outcome"]) == (call.session_id, "created")
+    assert [leg["callStatus"] for leg in attempt["legs"]] != []
+
+
+def test_a_final_message_holds_no_text_any_more(stage):
+    stage.submit("flow-forgotten", stage.new_number())
+
+    told = stage.callback("flow-forgotten")
+
+    assert stage.rows("SELECT content FROM messages WHERE id = :id", id=told["id"]) == [(None,)]
+
+
+def test_the_public_demos_own_request_works_unchanged(stage):
+    number = stage.new_number()
+    body = f'{{"messageId": "OTP789", "customerPhone": "{number}", "message": "Your code is 1 2 3 4", "repetition": 2}}'
+    curl = shutil.which("curl")
+    assert curl, "the demo's line needs curl"
+
+    done = subprocess.run(
+        [curl, "-sS", "-X", "POST", f"{stage.url}/api/make-call", "-H", "Content-Type: application/json"]
+        + ["-u", f"admin:{TOKEN}", "-d", body],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert '"success":true' in done.stdout
+    stage.simulator.wait_for(lambda ledger: any(call.session_status == "COMPLETED" for call in ledger.of(number)))
+
+
+def test_a_request_that_waits_learns_the_call_session(stage):
+    number = stage.new_number()
+
+    data = stage.submit("flow-wait", number, headers={"Prefer": "wait=10"})
+
+    (call,) = stage.simulator.ledger.of(number)
+    assert (data["sessionId"], data["sessionStatus"]) == (call.session_id, "CREATED")
+
+
+def test_a_pressed_key_ends_an_interruptible_call_through_vca(stage):
+    number = stage.new_number("presses_5")
+
+    stage.submit("flow-key", number, interruptible=True, repetition=3)
+    told = stage.callback("flow-key")
+
+    (call,) = stage.simulator.ledger.of(number)
+    assert (told["status"], told["keyPressed"]) == ("delivered", "5")
+    assert call.came_back("VCA") == [200]
+    assert stage.story("flow-key")["events"][-2]["type"] == "message.answered"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status", "reason", "members"),
+    [
+        ("busy", "busy", "busy", {"redial": {"maxAttempts": 1}}),
+        ("no_answer", "no_answer", "no_answer", {"redial": {"maxAttempts": 1}}),
+        ("failed", "failed", "not_reached", {}),
+        ("canceled", "canceled", "call_canceled", {}),
+        ("no_coverage", "failed", "no_coverage", {}),
+        ("internal_error", "failed", "upstream_error", {"redial": {"maxAttempts": 1}}),
+        ("validity_over", "expired", "expired_upstream", {}),
+        ("unsubscribed", "blocked", "opted_out", {}),
+    ],
+)
+def test_a_call_that_nobody_heard_is_told_with_its_reason(stage, behaviour, status, reason, members):
+    number = stage.new_number(behaviour)
+
+    stage.submit(f"flow-{behaviour}", number, **members)
+    told = stage.callback(f"flow-{behaviour}")
+
+    assert (told["status"], told["reason"], told["heard"]) == (status, reason, "none")
+    assert told["party"] is not None
+    assert stage.story(f"flow-{behaviour}")["status"] == status
+    assert len(stage.simulator.ledger.of(number)) == 1
+
+
+def test_a_phone_that_nobody_answered_is_dialled_once_more(stage):
+    number = stage.new_number("no_answer", "completed")
+
+    stage.submit("flow-redial", number)
+    told = stage.callback("flow-redial")
+
+    first, second = stage.simulator.ledger.of(number)
+    assert (told["status"], told["attempts"], told["sessionId"]) == ("delivered", 2, second.session_id)
+    assert (first.session_status, second.session_status) == ("NO_ANSWER", "COMPLETED")
+    assert (second.accepted_at - first.accepted_at).total_seconds() >= 5
+
+
+def test_a_message_that_nobody_dialled_in_time_expires_unspoken(stage):
+    number = stage.new_number()
+    with stage.database.transaction() as connection:
+        operations.pause_lane(connection, Lane.ALERT)
+
+    accepted = stage.submit("flow-expired", number, type="alert", ttlSeconds=15)
+    stage.rows(
+        "UPDATE messages SET deadline = now() + interval '1 second' WHERE id = :id RETURNING id", id=accepted["id"]
+    )
+    told = stage.callback("flow-expired")
+
+    with stage.database.transaction() as connection:
+        operations.resume_lane(connection, Lane.ALERT)
+    assert (told["status"], told["reason"], told["attempts"]) == ("expired", "deadline_passed", 0)
+    assert stage.simulator.ledger.of(number) == []
+
+
+def test_bulk_messages_have_workers_too(stage):
+    stage.submit("flow-alert", stage.new_number(), type="alert")
+    stage.submit("flow-notification", stage.new_number(), type="notification")
+
+    told = [stage.callback(name) for name in ("flow-alert", "flow-notification")]
+
+    assert [(one["type"], one["status"]) for one in told] == [("alert", "delivered"), ("notification", "delivered")]
+
+
+def test_every_flow_is_accounted_for(stage):
+    wait_until(lambda: not stage.rows("SELECT 1 FROM messages WHERE finished_at IS NULL"), what="all are final")
+
+    audited = stage.ringpost("audit", "--grace", "5")
+
+    assert audited.returncode == 0, audited.stdout + audited.stderr
