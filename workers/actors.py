@@ -30,7 +30,7 @@ class Steps:
     def stop(self) -> None:
         """Take nothing new."""
         self.place_calls.senders.stop()
-        self.deliver_callbacks.senders.stop()
+        self.deliver_callbacks.stop()
 
     def drain(self) -> None:
         """Finish and record what is under way."""
@@ -45,15 +45,15 @@ def declare_actors(services: Services) -> Steps:
 
     @dramatiq.actor(actor_name="place_calls", queue_name=jobs.PLACE_CALLS[Lane.OTP].queue, broker=broker)
     def _(lane: str) -> None:
-        _look_after(lambda: steps.place_calls(Lane(lane)))
+        _look_after("place_calls", lambda: steps.place_calls(Lane(lane)))
 
     @dramatiq.actor(actor_name="reconcile_events", queue_name=jobs.RECONCILE_EVENTS.queue, broker=broker)
     def _() -> None:
-        _look_after(steps.reconcile_events)
+        _look_after("reconcile_events", steps.reconcile_events)
 
     @dramatiq.actor(actor_name="deliver_callbacks", queue_name=jobs.DELIVER_CALLBACKS.queue, broker=broker)
     def _() -> None:
-        _look_after(steps.deliver_callbacks)
+        _look_after("deliver_callbacks", steps.deliver_callbacks)
 
     for job in jobs.ALL:
         broker.declare_queue(job.queue)
@@ -61,11 +61,11 @@ def declare_actors(services: Services) -> Steps:
     return steps
 
 
-def _look_after(step: Callable[[], None]) -> None:
+def _look_after(job: str, step: Callable[[], None]) -> None:
     """Run a step. What fails is repeated by the next ring: the rows still say that it is to be done."""
     try:
         step()
     except Exception as error:
         if not is_away(error):
             raise
-        log.warning("database_away", step=type(step).__name__)
+        log.warning("database_away", job=job)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -16,9 +13,10 @@ import structlog
 import tenacity
 
 from shared import callback, jobs
+from shared.db.database import DatabaseAway
 from shared.db.group_commit import Bounds, GroupCommitter
 from shared.db.queries import callbacks
-from shared.errors import NotSent, UpstreamError
+from shared.errors import ForbiddenAddress, NotSent, UpstreamError
 from shared.http import Limits, Reply, prepare
 from shared.lifecycle import CallbackState
 from shared.reasons import meaning_of
@@ -26,27 +24,24 @@ from shared.retry_policy import next_callback_at
 from shared.sealing import Unsealable
 from shared.services import Services, callback_schedule
 from shared.times import parse_time
+from workers.callback_lines import Lines
 from workers.senders import Senders
 from workers.single_flight import SingleFlight
 
 _RUN_S: Final = 15
-_SHARES: Final = callbacks.Shares(wanted=512, endpoint=64, failing_endpoint=2)
-#: A worker that dies leaves its callbacks to others after this long, in seconds.
-_LEASE_S: Final = 30
+_WANTED: Final = 256  # callbacks of one claim
+_SHARE: Final = 64  # of them, of one endpoint
+_FAILING_SHARE: Final = 2  # the same, of an endpoint whose last callback failed
+#: Claimed callbacks that are not on their way after this long are given back, in seconds.
+_IN_HAND_S: Final = 20
+#: Time to record what a POST came to, in seconds. A worker that dies leaves its callbacks to others after both.
+_RECORD_S: Final = 3
 _REPLY_BYTES: Final = 16 * 1024
 _KEPT_REPLY: Final = 1024  # characters shown to the provider
 _GONE: Final = 410
 _WAIT_HEEDED: Final = (429, 503)
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class _Line:
-    """One endpoint's claimed callbacks: a few at a time go out, whoever answers slowly holds up only itself."""
-
-    waiting: deque[tuple[callbacks.ClaimedCallback, float]] = field(default_factory=deque)
-    sending: int = 0
 
 
 class DeliverCallbacks:
@@ -56,22 +51,22 @@ class DeliverCallbacks:
         self._services = services
         settings = services.settings
         self.senders = Senders("callback", settings.callback_senders)
-        self._limit = settings.callback_endpoint_limit
         self._limits = Limits(
             connect_s=settings.callback_connect_seconds,
             read_s=settings.callback_timeout_seconds,
             total_s=settings.callback_timeout_seconds,
             max_body=_REPLY_BYTES,
         )
+        # A first try that does not connect, then a whole one, then its record.
+        self._lease_s = _IN_HAND_S + self._limits.connect_s + self._limits.total_s + _RECORD_S
         self._schedule = callback_schedule(settings)
         self._flight = SingleFlight()
-        self._lock = threading.Lock()
-        self._lines: dict[str, _Line] = {}
+        self._lines = Lines(settings.callback_endpoint_limit)
         # A connection that was never made is worth one more try at once; nothing else is.
         self._never_sent = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(NotSent),
+            retry=tenacity.retry_if_exception(_may_connect_now),
             stop=tenacity.stop_after_attempt(2),
-            wait=tenacity.wait_random_exponential(multiplier=0.1, max=0.2),
+            wait=tenacity.wait_random(0, 0.2),
             reraise=True,
         )
         self._deliveries: GroupCommitter[callbacks.Delivery, None] = GroupCommitter(
@@ -80,88 +75,70 @@ class DeliverCallbacks:
 
     def __call__(self) -> None:
         """Send what is due, until nothing is or the time of one run is over."""
+        self._lines.ring()
         self._flight.run(self._run)
+
+    def stop(self) -> None:
+        """Take nothing new."""
+        self.senders.stop()
+        self._lines.ring()
 
     def drain(self) -> None:
         """Finish what is on its way, give the rest back, and record it all."""
-        self.senders.stop()
-        with self._lock:
-            rest = [entry for line in self._lines.values() for entry in line.waiting]
-            for line in self._lines.values():
-                line.waiting.clear()
-        self._release([claimed for claimed, _ in rest])
+        self.stop()
+        self._release(self._lines.clear())
         self.senders.drain()
         self._deliveries.close()
 
     def _run(self) -> None:
         stop_at = time.monotonic() + _RUN_S
         while time.monotonic() < stop_at and self.senders.wait_for_free(1, stop_at - time.monotonic()):
-            claimed_at = time.monotonic()
+            busy, failing = self._lines.look()
+            # Half of the senders never wait for endpoints that are known to fail.
+            room = max(0, self.senders.limit // 2 - failing)
+            shares = callbacks.Shares(_WANTED, endpoint=_SHARE, failing=room, failing_endpoint=_FAILING_SHARE)
+            usable_until = time.monotonic() + _IN_HAND_S
             claimed = self._services.database.run(
-                lambda connection: callbacks.claim(
-                    connection, _SHARES, lease_s=_LEASE_S, busy_endpoints=self._busy_endpoints()
-                ),
-                alone=True,
+                partial(callbacks.claim, shares=shares, lease_s=self._lease_s, busy_endpoints=busy), alone=True
             )
-            if not claimed and not self._wait_for_a_line(stop_at - time.monotonic()):
-                return
             for one in claimed:
-                self._line_up(one, claimed_at)
+                if self._lines.add(one, usable_until):
+                    self.senders.start(partial(self._serve, one.endpoint_id))
+            if not claimed and not self._lines.wait_for_room(busy, stop_at - time.monotonic()):
+                return
         self._services.doorbell.ring(jobs.DELIVER_CALLBACKS)
 
-    def _busy_endpoints(self) -> list[str]:
-        """Endpoints with enough claimed callbacks to go on with."""
-        with self._lock:
-            return [endpoint_id for endpoint_id, line in self._lines.items() if len(line.waiting) >= self._limit]
+    def _serve(self, endpoint_id: str) -> None:
+        """Send the line's callbacks one after the other."""
+        while (entry := self._lines.next(endpoint_id)) is not None:
+            try:
+                self._send(*entry)
+            except Exception:
+                # The line must go on. What was not recorded is sent again after its lease.
+                log.exception("callback_not_recorded", callback_id=entry[0].callback_id)
 
-    def _wait_for_a_line(self, timeout_s: float) -> bool:
-        """Wait while every endpoint with work is busy; False when no endpoint is."""
-        stop_at = time.monotonic() + timeout_s
-        while self._busy_endpoints():
-            before = len(self._busy_endpoints())
-            self.senders.wait_for_free(self.senders.free() + 1, min(0.1, stop_at - time.monotonic()))
-            if self.senders.is_stopping or time.monotonic() > stop_at:
-                return False
-            if len(self._busy_endpoints()) < before:
-                return True
-        return False
-
-    def _line_up(self, claimed: callbacks.ClaimedCallback, claimed_at: float) -> None:
-        # Past this moment a whole POST no longer fits into the lease.
-        usable_until = claimed_at + _LEASE_S - self._limits.total_s - 2
-        with self._lock:
-            line = self._lines.setdefault(claimed.endpoint_id, _Line())
-            line.waiting.append((claimed, usable_until))
-            if line.sending >= self._limit:
-                return
-            line.sending += 1
-        self.senders.start(partial(self._serve, claimed.endpoint_id, line))
-
-    def _serve(self, endpoint_id: str, line: _Line) -> None:
-        """Send the line's callbacks one after the other; after a failure give the rest of the line back."""
-        while True:
-            with self._lock:
-                if not line.waiting:
-                    line.sending -= 1
-                    if not line.sending:
-                        self._lines.pop(endpoint_id, None)
-                    return
-                claimed, usable_until = line.waiting.popleft()
-            if time.monotonic() > usable_until:
-                self._release([claimed])
-                continue
-            delivery = self._deliver(claimed)
-            self._deliveries.submit([delivery])
-            if delivery.state != CallbackState.DONE:
-                with self._lock:
-                    rest = [entry for entry, _ in line.waiting]
-                    line.waiting.clear()
-                self._release(rest)
+    def _send(self, claimed: callbacks.ClaimedCallback, usable_until: float) -> None:
+        """Send one; after a failure give the rest of the line back."""
+        if time.monotonic() > usable_until:
+            self._release([claimed])
+            return
+        delivery = self._deliver(claimed)
+        (recorded,) = self._deliveries.submit([delivery])
+        if delivery.state == CallbackState.DONE:
+            return
+        self._release(self._lines.fail(claimed.endpoint_id))
+        # Not before the endpoint is on record as failing may more be claimed for it.
+        recorded.wait(_RECORD_S)
 
     def _release(self, unsent: Sequence[callbacks.ClaimedCallback]) -> None:
-        if unsent:
-            given_back = [(one.callback_id, one.attempts) for one in unsent]
-            self._services.database.run(lambda connection: callbacks.release(connection, given_back), alone=True)
+        """Give callbacks back. While PostgreSQL is away, the end of their lease does that."""
+        if not unsent:
+            return
+        given_back = [(one.callback_id, one.attempts) for one in unsent]
+        try:
+            self._services.database.run(partial(callbacks.release, unsent=given_back), alone=True)
+        except DatabaseAway:
+            log.warning("callbacks_not_given_back", callbacks=len(given_back))
 
     def _deliver(self, claimed: callbacks.ClaimedCallback) -> callbacks.Delivery:
         started = time.monotonic()
@@ -172,7 +149,7 @@ class DeliverCallbacks:
             error = None if 200 <= reply.status < 300 else f"http_{reply.status}"
         except UpstreamError as failure:
             error = failure.reason
-        except (Unsealable, ValueError) as failure:
+        except (Unsealable, ValueError, LookupError, TypeError) as failure:
             error = "not_sendable"
             log.error("callback_not_built", callback_id=claimed.callback_id, error=type(failure).__name__)  # noqa: TRY400
         elapsed_ms = round((time.monotonic() - started) * 1000)
@@ -184,14 +161,10 @@ class DeliverCallbacks:
         headers = callback.headers(claimed.event_id, body, secrets=[secret], at=datetime.now(UTC))
         template = prepare("POST", claimed.url)
 
-        def once() -> Reply:
-            return self._services.callbacks_edge.send(template, body, headers=headers, limits=self._limits)
-
-        try:
-            return once()
-        except NotSent:
-            reply: Reply = self._never_sent(once)
-            return reply
+        reply: Reply = self._never_sent(
+            self._services.callbacks_edge.send, template, body, headers=headers, limits=self._limits
+        )
+        return reply
 
     def _delivery(
         self, claimed: callbacks.ClaimedCallback, reply: Reply | None, error: str | None, elapsed_ms: int
@@ -232,10 +205,12 @@ class DeliverCallbacks:
         return CallbackState.DUE, (retry_at - now) / timedelta(seconds=1)
 
     def _record(self, deliveries: Sequence[callbacks.Delivery], patience_s: float) -> list[None]:
-        self._services.database.run(
-            lambda connection: callbacks.record(connection, deliveries), patience_s=patience_s, alone=True
-        )
+        self._services.database.run(partial(callbacks.record, deliveries=deliveries), patience_s=patience_s, alone=True)
         return [None] * len(deliveries)
+
+
+def _may_connect_now(error: BaseException) -> bool:
+    return isinstance(error, NotSent) and not isinstance(error, ForbiddenAddress)
 
 
 def event_of(claimed: callbacks.ClaimedCallback) -> callback.CallbackEvent:

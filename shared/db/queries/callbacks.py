@@ -36,30 +36,35 @@ class ClaimedCallback:
     metadata: dict[str, str]
 
 
-# A failing endpoint gets a few at a time, so that its timeouts never fill the senders. The endpoints with work are
-# found by skipping along the partial index, so that one with a long backlog hides nobody.
+# The endpoints with work are found by skipping along the partial index, so that one with a long backlog hides nobody,
+# and share the claim, so that few more rows are locked than taken. Failing ones get a few, each and together, so that
+# their timeouts never fill the senders.
 _CLAIM: Final = text("""
-WITH RECURSIVE busy AS (
-  (SELECT endpoint_id FROM callbacks WHERE state IN ('due', 'sending') ORDER BY endpoint_id LIMIT 1)
+WITH RECURSIVE open AS (
+  (SELECT endpoint_id, due_at FROM callbacks WHERE state IN ('due', 'sending') ORDER BY endpoint_id, due_at LIMIT 1)
   UNION ALL
-  SELECT (SELECT c.endpoint_id FROM callbacks c WHERE c.state IN ('due', 'sending') AND c.endpoint_id > b.endpoint_id
-          ORDER BY c.endpoint_id LIMIT 1)
-  FROM busy b WHERE b.endpoint_id IS NOT NULL
+  SELECT c.endpoint_id, c.due_at FROM open o CROSS JOIN LATERAL (
+    SELECT endpoint_id, due_at FROM callbacks WHERE state IN ('due', 'sending') AND endpoint_id > o.endpoint_id
+    ORDER BY endpoint_id, due_at LIMIT 1
+  ) c
+), due AS (
+  SELECT endpoint_id, e.failing_since IS NULL AS is_well, :wanted / count(*) OVER () + 1 AS fair_share
+  FROM open o JOIN endpoints e USING (endpoint_id)
+  WHERE o.due_at <= now() AND endpoint_id <> ALL (:busy_endpoints)
+), ranked AS (
+  SELECT c.callback_id, c.due_at, d.is_well, row_number() OVER (PARTITION BY d.is_well ORDER BY c.due_at) AS place
+  FROM due d CROSS JOIN LATERAL (
+    SELECT callback_id, due_at FROM callbacks
+    WHERE endpoint_id = d.endpoint_id AND state IN ('due', 'sending') AND due_at <= now()
+    ORDER BY due_at LIMIT LEAST(d.fair_share, CASE WHEN d.is_well THEN :share ELSE :failing_share END)
+    FOR NO KEY UPDATE SKIP LOCKED
+  ) c
 ), picked AS (
-  SELECT p.callback_id, p.endpoint_id
-  FROM busy b JOIN endpoints e USING (endpoint_id)
-  CROSS JOIN LATERAL (
-    SELECT c.callback_id, c.endpoint_id, c.due_at FROM callbacks c
-    WHERE c.endpoint_id = b.endpoint_id AND c.state IN ('due', 'sending') AND c.due_at <= now()
-    ORDER BY c.due_at LIMIT CASE WHEN e.failing_since IS NULL THEN :share ELSE :failing_share END
-    FOR NO KEY UPDATE OF c SKIP LOCKED
-  ) p
-  WHERE e.endpoint_id <> ALL (:busy_endpoints)
-  ORDER BY p.due_at LIMIT :wanted
+  SELECT callback_id FROM ranked WHERE is_well OR place <= :failing ORDER BY due_at LIMIT :wanted
 ), claimed AS (
   UPDATE callbacks c SET state = 'sending', attempts = c.attempts + 1,
     due_at = now() + :lease_s * interval '1 second'
-  FROM picked p WHERE c.callback_id = p.callback_id
+  WHERE c.callback_id = ANY (ARRAY(SELECT callback_id FROM picked))
   RETURNING c.callback_id, c.attempts, c.failures_forgiven, c.endpoint_id, c.event_id
 ), opened AS (
   INSERT INTO delivery_attempts (callback_id, number) SELECT callback_id, attempts FROM claimed
@@ -75,10 +80,11 @@ ORDER BY f.sequence
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How much one claim may take: in all, of a healthy endpoint, of a failing one."""
+    """How much one claim may take."""
 
     wanted: int
-    endpoint: int
+    endpoint: int  # of a healthy endpoint
+    failing: int  # of all failing endpoints together
     failing_endpoint: int
 
 
@@ -96,6 +102,7 @@ def claim(
         {
             "wanted": shares.wanted,
             "share": shares.endpoint,
+            "failing": shares.failing,
             "failing_share": shares.failing_endpoint,
             "lease_s": lease_s,
             "busy_endpoints": list(busy_endpoints),
@@ -144,7 +151,11 @@ WITH rows AS (
 )
 UPDATE callbacks c SET state = r.state, due_at = now() + r.due_in_s * interval '1 second',
   finished_at = CASE WHEN r.state IN ('done', 'parked') THEN now() END
-FROM rows r WHERE c.callback_id = r.callback_id AND c.state = 'sending' AND c.attempts = r.number
+FROM (
+  SELECT r.callback_id, r.number, CASE WHEN h.is_gone AND r.state = 'due' THEN 'parked' ELSE r.state END AS state,
+    CASE WHEN NOT h.is_gone THEN r.due_in_s END AS due_in_s
+  FROM rows r JOIN health h USING (endpoint_id)
+) r WHERE c.callback_id = r.callback_id AND c.state = 'sending' AND c.attempts = r.number
 """)
 
 
