@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import structlog
 import tenacity
 from pydantic_core import from_json, to_json
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -82,6 +82,7 @@ class Database:
                 "target_session_attrs": "read-write",
             },
         )
+        event.listen(self.engine, "handle_error", _hide_values)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
@@ -130,6 +131,22 @@ class Database:
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+
+def _hide_values(context: Any) -> None:
+    """
+    Keep of PostgreSQL's complaint its first line.
+
+    The lines after it quote rows and statements with their values, which ``hide_parameters`` does not know of; so
+    does the first of class 22, "data exception".
+    """
+    original, wrapped = context.original_exception, context.sqlalchemy_exception
+    complaint = str(original).partition("\n")[0]
+    if (getattr(original, "pgcode", None) or "").startswith("22"):
+        complaint = complaint.partition(":")[0]
+    original.args = (complaint,)
+    if wrapped is not None:
+        wrapped.args = (f"({type(original).__name__}) {complaint}",)
 
 
 def _again(patience_s: float) -> tenacity.Retrying:
