@@ -6,13 +6,13 @@ Pure: the tables are in ``voice_api.codes`` and ``retry_policy``; SQL carries th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from shared import retry_policy, speech
-from shared.lifecycle import Event, Lane, Move, Status
+from shared.lifecycle import Event, Move, Status
+from shared.matching import Candidate
 from shared.reasons import Reason
 from shared.times import rfc3339
 from shared.voice_api.codes import Disposition, ErrorRule, Scope, Verdict, error_rule
@@ -44,7 +44,8 @@ class Dialed:
     number: int
     valid_until: datetime
     speaking_s: float
-    redial_unknown: bool
+    deadline: datetime
+    may_redial: bool  # its sender asked for a redial rather than a doubt, and attempts are left
 
 
 _EVENT_OF: Final = {
@@ -68,7 +69,7 @@ def after_dial(dialed: Dialed, answer: Verdict, timing: Timing, *, now: datetime
     if event is Event.CALL_PLACED:
         due_at = verdict_due(dialed.valid_until, dialed.speaking_s, timing)
     elif event is Event.DIAL_DOUBTFUL:
-        due_at = doubt_due(dialed.valid_until, dialed.speaking_s, timing, redial=dialed.redial_unknown, now=now)
+        due_at = doubt_due(dialed, timing, now=now)
     elif answer.disposition in _ACCOUNT_WIDE:
         due_at = now  # the breaker decides when it may go
     elif event is Event.DIAL_POSTPONED:
@@ -83,38 +84,12 @@ def after_dial(dialed: Dialed, answer: Verdict, timing: Timing, *, now: datetime
     )
 
 
-def doubt_due(valid_until: datetime, speaking_s: float, timing: Timing, *, redial: bool, now: datetime) -> datetime:
-    """When a doubtful call is looked at again: soon if its sender wants a redial, else when hope is over."""
-    if redial:
-        return now + timedelta(seconds=timing.unknown_redial_s)
-    return verdict_due(valid_until, speaking_s, timing)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An attempt that an event may belong to, with its message as it stands."""
-
-    place: int
-    rank: int  # 0 by session_id, 1 by clientRequestId, 2 in flight to that destination
-    attempt_id: str
-    session_id: str | None
-    subaccount_id: str
-    source: str
-    destination_key: bytes
-    is_settled: bool
-    key_pressed: str | None
-    answered_at: datetime | None
-    message_id: str
-    is_current: bool
-    status: Status
-    lane: Lane
-    plays: int
-    seconds_per_play: float
-    deadline: datetime
-    max_attempts: int
-    spare_attempts: int
-    accepted_attempts: int  # that 8x8 took or may have taken, this one included
-    now: datetime
+def doubt_due(dialed: Dialed, timing: Timing, *, now: datetime) -> datetime:
+    """When a doubtful call is looked at again: soon if its sender wants a redial and it can be, else without hope."""
+    soon = now + timedelta(seconds=timing.unknown_redial_s)
+    if dialed.may_redial and soon < dialed.deadline:
+        return soon
+    return verdict_due(dialed.valid_until, dialed.speaking_s, timing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,35 +120,7 @@ class Finding:
     move: Move | None = None
     settlement: Settlement | None = None
     pause_source: str | None = None
-
-
-def choose(
-    candidates: Sequence[Candidate],
-    *,
-    subaccount_id: str | None,
-    destination_key: bytes | None,
-    source: str | None,
-) -> Candidate | None:
-    """
-    The attempt that an event belongs to, if that is beyond doubt.
-
-    By session, by our own clientRequestId, else by being the only one in flight to the destination. Whatever else
-    the event says must agree: 8x8 signs nothing, so a mere session id is not trusted.
-    """
-    fitting = [
-        candidate
-        for candidate in candidates
-        if subaccount_id in (None, candidate.subaccount_id)
-        and destination_key in (None, candidate.destination_key)
-        and source in (None, candidate.source)
-    ]
-    for rank in (0, 1, 2):
-        of_rank = [candidate for candidate in fitting if candidate.rank == rank]
-        if len(of_rank) == 1:
-            return of_rank[0]
-        if of_rank:
-            return None
-    return None
+    proven_source: str | None = None  # its phone rang: whatever paused this caller id is over
 
 
 def after_action(action: CallAction, attempt: Candidate, timing: Timing) -> Finding:
@@ -220,10 +167,12 @@ def after_summary(summary: SessionSummary, attempt: Candidate, timing: Timing, *
     ending = _ending(summary, attempt)
     settlement = _settlement(summary, attempt)
     rule = error_rule(summary.error_code)
-    pause = attempt.source if summary.session_status == "ERROR" and rule.scope is Scope.SOURCE else None
+    dialled = summary.session_status != "ERROR" or summary.connected_at is not None
+    proven = attempt.source if dialled else None
+    pause = attempt.source if not dialled and rule.scope is Scope.SOURCE else None
     if not attempt.is_current and ending.event is not Event.SESSION_COMPLETED:
         # An earlier, doubtful attempt: only having been heard after all changes the message.
-        return Finding("applied", None, settlement, pause)
+        return Finding("applied", None, settlement, pause, proven)
     redial_at = _redial_at(summary, attempt, ending, rule, timing, luck)
     move = Move(
         message_id=attempt.message_id,
@@ -234,7 +183,7 @@ def after_summary(summary: SessionSummary, attempt: Candidate, timing: Timing, *
         due_at=redial_at,
         facts=_facts(summary, attempt, settlement),
     )
-    return Finding("applied", move, settlement, pause)
+    return Finding("applied", move, settlement, pause, proven)
 
 
 def _ending(summary: SessionSummary, attempt: Candidate) -> _Ending:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from typing import Final
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from shared import jobs
 from shared.db.group_commit import Bounds, GroupCommitter
 from shared.db.queries import dial, moves
 from shared.ids import new_id
-from shared.lifecycle import Event, Lane, Move
+from shared.lifecycle import Lane, Move
 from shared.sealing import Unsealable
 from shared.services import Services, pace_of, timing_of
 from shared.verdict import Dialed, after_dial
@@ -33,6 +35,9 @@ _RUN_S: Final = 15
 _CLAIM_LIMIT: Final = 100
 #: Look again this soon, in seconds, while the pace or the cap holds messages back.
 _HELD_BACK_S: Final = 0.05
+
+#: Scope, name and reason.
+_Breaker = tuple[str, str, str]
 
 log = structlog.get_logger()
 
@@ -56,6 +61,7 @@ class PlaceCalls:
         self.senders = Senders("dial", services.settings.dial_senders)
         self._flights = {lane: SingleFlight() for lane in Lane}
         self._lost_claims: list[str] = []
+        self._giving_back = threading.Lock()
         self._results: GroupCommitter[_Sent, None] = GroupCommitter(
             "dial-results",
             self._record,
@@ -82,7 +88,7 @@ class PlaceCalls:
             asked = min(free, _CLAIM_LIMIT)
             claim = self._claim(lane, asked)
             if not claim.waiting or (not claim.calls and claim.room):
-                return  # empty, or only busy destinations wait: their end, or the sweeper, rings again
+                return  # empty, paused, or only busy destinations wait: their end, or the sweeper, rings again
             if claim.room < asked:
                 self.senders.pause(_HELD_BACK_S)
             # With all senders taken, wait for half of them: claims stay few and large.
@@ -91,26 +97,31 @@ class PlaceCalls:
 
     def _claim(self, lane: Lane, wanted: int) -> dial.Claim:
         self._give_back_lost_claims()
-        claim_id = new_id("claim")
-        claimed_at = time.monotonic()
+        tried: list[tuple[str, float]] = []
+
+        def one_try(connection: Connection) -> dial.Claim:
+            tried.append((new_id("claim"), time.monotonic()))
+            return dial.claim(connection, self._pace, lane, wanted=wanted, claim_id=tried[-1][0])
+
+        answered = False
         try:
-            claim = self._services.database.run(
-                lambda connection: dial.claim(connection, self._pace, lane, wanted=wanted, claim_id=claim_id),
-                alone=True,
-            )
-        except Exception:
-            # The answer may be lost, not the claim: what it took was surely not dialled.
-            self._lost_claims.append(claim_id)
-            raise
+            claim = self._services.database.run(one_try, alone=True)
+            answered = True
+        except IntegrityError:
+            # Dialling for another subaccount, somebody took a destination in the same moment: look again.
+            return dial.Claim([], room=0, waiting=True)
+        finally:
+            # The answer of a try that failed may be lost, not the claim: what it took was surely not dialled.
+            self._lost_claims += [claim_id for claim_id, _ in (tried[:-1] if answered else tried)]
         for call in claim.calls:
-            self.senders.start(partial(self._dial, call, claimed_at))
+            self.senders.start(partial(self._dial, call, tried[-1][1]))
         return claim
 
     def _give_back_lost_claims(self) -> None:
-        while self._lost_claims:
-            claim_id = self._lost_claims[0]
-            self._services.database.run(partial(_give_back, claim_id=claim_id))
-            self._lost_claims.remove(claim_id)
+        with self._giving_back:
+            while self._lost_claims:
+                returned = self._services.database.run(partial(dial.give_back, claim_id=self._lost_claims[0]))
+                log.info("claim_given_back", claim_id=self._lost_claims.pop(0), messages=len(returned))
 
     def _dial(self, call: dial.ClaimedCall, claimed_at: float) -> None:
         answer = self._answer(call, claimed_at)
@@ -121,7 +132,8 @@ class PlaceCalls:
             number=call.number,
             valid_until=call.valid_until,
             speaking_s=call.plays * call.seconds_per_play,
-            redial_unknown=call.redial_unknown,
+            deadline=call.deadline,
+            may_redial=call.may_redial,
         )
         move = after_dial(dialed, answer, self._timing, now=now, luck=random.random())  # noqa: S311  jitter
         if answer.disposition is Disposition.UNKNOWN:
@@ -160,45 +172,43 @@ class PlaceCalls:
 
     def _record(self, sent: Sequence[_Sent], patience_s: float) -> list[None]:
         results = [_result(one) for one in sent]
-        moved, early = self._services.database.run(
-            lambda connection: dial.record(connection, results), patience_s=patience_s
-        )
-        self._pause_refused(sent)
+
+        def write(connection: Connection) -> tuple[dict[_Breaker, int], list[str], list[moves.Moved], bool]:
+            opened = self._pause_refused(connection, sent)
+            closed = self._resume_accepted(connection, sent)
+            return opened, closed, *dial.record(connection, results)
+
+        opened, closed, moved, early = self._services.database.run(write, patience_s=patience_s)
+        for (scope, name, reason), failures in opened.items():
+            log.critical("dialing_paused", scope=scope, name_=name, reason=reason, failures=failures)
+        for name in closed:
+            log.warning("dialing_resumed", scope="subaccount", name_=name)
         if any(one.callbacks for one in moved):
             self._services.doorbell.ring(jobs.DELIVER_CALLBACKS)
         if early:
             self._services.doorbell.ring(jobs.RECONCILE_EVENTS)
         return [None] * len(sent)
 
-    def _pause_refused(self, sent: Sequence[_Sent]) -> None:
+    def _pause_refused(self, connection: Connection, sent: Sequence[_Sent]) -> dict[_Breaker, int]:
         """An account-wide refusal meets every message alike: pause instead of failing them one by one."""
-        refused = {
-            ("subaccount", self._pace.subaccount_id, one.answer.reason)
+        names = {Disposition.BLOCKED_ACCOUNT: "subaccount", Disposition.BLOCKED_SOURCE: "source"}
+        refused: set[_Breaker] = {
+            (scope, self._pace.subaccount_id if scope == "subaccount" else one.call.source, str(one.answer.reason))
             for one in sent
-            if one.answer.disposition is Disposition.BLOCKED_ACCOUNT
-        } | {
-            ("source", one.call.source, one.answer.reason)
-            for one in sent
-            if one.answer.disposition is Disposition.BLOCKED_SOURCE
+            if (scope := names.get(one.answer.disposition)) is not None
         }
-        for scope, name, reason in refused:
-            self._services.database.run(partial(self._open_breaker, scope=scope, name=name, reason=str(reason)))
-
-    def _open_breaker(self, connection: Connection, *, scope: str, name: str, reason: str) -> None:
         pause_s = self._services.settings.breaker_seconds
-        failures = dial.open_breaker(connection, scope, name, reason=reason, pause_s=pause_s)
-        if failures is not None:
-            log.critical("dialing_paused", scope=scope, name_=name, reason=reason, failures=failures)
+        failures = {
+            (scope, name, reason): dial.open_breaker(connection, scope, name, reason=reason, pause_s=pause_s)
+            for scope, name, reason in sorted(refused)
+        }
+        return {breaker: count for breaker, count in failures.items() if count is not None}
 
-
-def _give_back(connection: Connection, *, claim_id: str) -> None:
-    lost = dial.of_claim(connection, claim_id)
-    returned = [
-        Move(message_id, Event.DIAL_POSTPONED, attempt_id, reason=Reason.LEASE_LOST, due_in_s=0)
-        for message_id, attempt_id in lost
-    ]
-    moves.apply(connection, returned)
-    log.info("claim_given_back", messages=len(lost))
+    def _resume_accepted(self, connection: Connection, sent: Sequence[_Sent]) -> list[str]:
+        """8x8 takes the account's calls again. Whether it takes the caller id, only a call's summary tells."""
+        if not any(one.answer.disposition is Disposition.CREATED for one in sent):
+            return []
+        return dial.close_breakers(connection, "subaccount", [self._pace.subaccount_id])
 
 
 def _result(sent: _Sent) -> dial.DialResult:

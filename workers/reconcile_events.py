@@ -16,9 +16,10 @@ from shared import jobs
 from shared.db.database import is_away
 from shared.db.queries import dial, inbox, moves
 from shared.lifecycle import Lane, Status
+from shared.matching import Candidate, choose
 from shared.sealing import Unsealable
 from shared.services import Services, timing_of
-from shared.verdict import Candidate, Finding, after_action, after_summary, choose
+from shared.verdict import Finding, after_action, after_summary
 from shared.voice_api.events import CallAction, Malformed, SessionSummary, WebhookEvent, parse
 from workers.single_flight import SingleFlight
 
@@ -102,16 +103,17 @@ class ReconcileEvents:
             return Malformed("sealed with another key")
 
     def _reconcile(self, connection: Connection, kept: Sequence[_Kept]) -> list[moves.Moved]:
-        """Apply the events in the order they came, at most one per message in each round."""
+        """Apply the events in the order they came, summaries last, at most one per message in each round."""
         moved: list[moves.Moved] = []
         outcomes: list[inbox.Outcome] = []
-        waiting = list(kept)
+        waiting = sorted(kept, key=lambda one: isinstance(one.event, SessionSummary))
         while waiting:
             findings, waiting = self._round(connection, waiting)
             moved += moves.apply(connection, [f.move for _, f in findings if f.move is not None])
             inbox.settle(connection, [f.settlement for _, f in findings if f.settlement is not None])
             for source in {f.pause_source for _, f in findings if f.pause_source is not None}:
                 self._pause(connection, source)
+            dial.close_breakers(connection, "source", [f.proven_source for _, f in findings if f.proven_source])
             outcomes += [self._outcome(one, finding) for one, finding in findings]
         inbox.close(connection, outcomes)
         return moved

@@ -19,7 +19,7 @@ from shared.lifecycle import Event, Lane, Move, Status
 from shared.reasons import Reason
 from shared.services import Services, build_services, timing_of
 from shared.settings import Settings
-from shared.verdict import Timing, doubt_due
+from shared.verdict import Dialed, Timing, doubt_due
 from workers.refresh_voices import keep_fresh
 
 _PAGE: Final = 500
@@ -70,15 +70,22 @@ def _paged(services: Services, status: Status, decide: Callable[[sweep.Overdue],
 
 def _lapsed(row: sweep.Overdue, timing: Timing) -> Move:
     """Nobody can know whether the POST left: it is doubtful from now on, and never dialled again unasked."""
-    valid_until = row.valid_until or row.now
-    speaking_s = row.plays * row.seconds_per_play
-    due_at = doubt_due(valid_until, speaking_s, timing, redial=row.redial_unknown, now=row.now)
+    dialed = Dialed(
+        message_id=row.id,
+        attempt_id=row.attempt_id or "",
+        number=row.attempt,
+        valid_until=row.valid_until or row.now,
+        speaking_s=row.plays * row.seconds_per_play,
+        deadline=row.deadline,
+        may_redial=row.may_redial,
+    )
+    due_at = doubt_due(dialed, timing, now=row.now)
     return Move(row.id, Event.LEASE_LAPSED, row.attempt_id, reason=Reason.LEASE_LAPSED, due_at=due_at)
 
 
 def _doubtful(row: sweep.Overdue) -> Move:
-    """The sender asked for a redial rather than a doubt, and the deadline still runs."""
-    if row.redial_unknown and row.deadline > row.now:
+    """Dial again where the sender asked for that rather than a doubt, and the deadline still runs."""
+    if row.may_redial and row.deadline > row.now:
         return Move(row.id, Event.DOUBT_TO_REDIAL, row.attempt_id, reason=Reason.NEVER_CONFIRMED, due_in_s=0)
     return _missing(row, Reason.NEVER_CONFIRMED)
 

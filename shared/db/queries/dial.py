@@ -11,7 +11,8 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
 from shared.db.queries import moves
-from shared.lifecycle import Lane, Move
+from shared.lifecycle import Event, Lane, Move
+from shared.voice_api.codes import Disposition, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class ClaimedCall:
     plays: int
     seconds_per_play: float
     interruptible: bool
-    redial_unknown: bool
+    may_redial: bool  # should it be doubtful
     deadline: datetime
     valid_until: datetime
     now: datetime  # the database's clock at the claim
@@ -51,8 +52,11 @@ class Claim:
 
     calls: list[ClaimedCall]
     room: int  # how many the pace allowed
-    waiting: bool  # something in the lane was due
+    waiting: bool  # something was due in a lane that may dial
 
+
+#: Of an attempt *s*: 8x8 took its callflow, or may have.
+MAYBE_ACCEPTED: Final = "(s.session_id IS NOT NULL OR s.disposition IS NULL OR s.disposition = 'unknown')"
 
 #: Seconds that 8x8 may keep a callflow before it must have begun to dial.
 _VALID_S: Final = 90
@@ -66,30 +70,34 @@ _OTP_RESERVE: Final = 0.2
 _CLAIM: Final = text(f"""
 SELECT 1 FROM subaccounts WHERE subaccount_id = :subaccount_id FOR NO KEY UPDATE;
 WITH pace AS (
-  SELECT LEAST(:burst, tokens + :rate * EXTRACT(EPOCH FROM clock_timestamp() - refilled_at)) AS tokens
-  FROM subaccounts WHERE subaccount_id = :subaccount_id
+  SELECT LEAST(:burst, tokens + :rate * EXTRACT(EPOCH FROM clock.time - refilled_at)) AS tokens, clock.time
+  FROM subaccounts, (SELECT clock_timestamp() AS time) AS clock WHERE subaccount_id = :subaccount_id
 ), account AS (
   SELECT probe_at <= now() AS may_probe FROM breakers WHERE scope = 'subaccount' AND name = :subaccount_id
 ), room AS (
-  SELECT GREATEST(0, LEAST(
+  SELECT is_open, CASE WHEN is_open THEN GREATEST(0, LEAST(
     :wanted,
     floor(tokens)::int,
     :cap - (SELECT count(*) FROM messages WHERE busy_until > now())::int,
-    (SELECT CASE WHEN may_probe THEN 1 ELSE 0 END FROM account),
-    (SELECT 0 FROM lanes WHERE lane = :lane AND paused_at IS NOT NULL)
-  )) AS calls
-  FROM pace
+    (SELECT 1 FROM account)
+  )) ELSE 0 END AS calls
+  FROM pace, (SELECT COALESCE((SELECT may_probe FROM account), true)
+    AND NOT EXISTS (SELECT FROM lanes WHERE lane = :lane AND paused_at IS NOT NULL) AS is_open) AS gate
 ), candidates AS (
-  SELECT m.id, m.destination_key, m.deadline, b.id IS NOT NULL AS shares
-  FROM messages m LEFT JOIN messages b ON b.busy_destination = m.destination_key
+  SELECT m.id, m.ctid, m.destination_key, m.deadline, b.id IS NOT NULL AS shares, k.name AS probed_source
+  FROM messages m
+  LEFT JOIN messages b ON b.busy_destination = m.destination_key
+  LEFT JOIN breakers k ON k.scope = 'source' AND k.name = m.source
   WHERE m.status = 'queued' AND m.lane = :lane AND m.due_at <= now() AND m.deadline > now()
     AND (b.id IS NULL OR b.busy_until >= m.deadline)
-    AND m.source NOT IN (SELECT name FROM breakers WHERE scope = 'source' AND probe_at > now())
+    AND (k.name IS NULL OR k.probe_at <= now())
   ORDER BY m.deadline
   LIMIT (SELECT calls FROM room)
   FOR NO KEY UPDATE OF m SKIP LOCKED
-), chosen AS (
+), one_a_phone AS (
   SELECT DISTINCT ON (destination_key) * FROM candidates ORDER BY destination_key, deadline
+), chosen AS (
+  SELECT DISTINCT ON (COALESCE(probed_source, id)) * FROM one_a_phone ORDER BY COALESCE(probed_source, id), deadline
 ), claimed AS (
   UPDATE messages m SET
     status = 'dialing',
@@ -99,7 +107,7 @@ WITH pace AS (
     busy_destination = CASE WHEN NOT c.shares THEN m.destination_key END,
     busy_until = now() + (:ring_s + m.plays * m.seconds_per_play) * interval '1 second',
     updated_at = now()
-  FROM chosen c WHERE m.id = c.id
+  FROM chosen c WHERE m.id = c.id AND m.ctid = c.ctid  -- locked above, so its place holds: no plan can scan for it
   RETURNING m.*, LEAST(m.deadline, now() + interval '{_VALID_S} seconds') AS valid_until
 ), attempts AS (
   INSERT INTO dial_attempts
@@ -110,12 +118,15 @@ WITH pace AS (
   WHERE probe_at <= now() AND (scope = 'subaccount' AND name = :subaccount_id AND EXISTS (SELECT FROM claimed)
     OR scope = 'source' AND name IN (SELECT source FROM claimed))
 ), spent AS (
-  UPDATE subaccounts s SET tokens = p.tokens - (SELECT count(*) FROM claimed), refilled_at = clock_timestamp()
+  UPDATE subaccounts s SET tokens = p.tokens - (SELECT count(*) FROM claimed), refilled_at = p.time
   FROM pace p WHERE s.subaccount_id = :subaccount_id
 )
 SELECT r.calls AS room, c.*, now() AS claimed_at,
-  EXISTS (SELECT FROM messages WHERE status = 'queued' AND lane = :lane AND due_at <= now() AND deadline > now())
-    AS waiting
+  c.redial_unknown AND 1 + (SELECT count(*) FROM dial_attempts s WHERE s.message_id = c.id AND {MAYBE_ACCEPTED})
+    < c.max_attempts AS may_redial,
+  r.is_open AND
+  (SELECT deadline FROM messages WHERE status = 'queued' AND lane = :lane AND due_at <= now() AND deadline > now()
+    ORDER BY deadline LIMIT 1) IS NOT NULL AS waiting
 FROM room r LEFT JOIN claimed c ON true
 ORDER BY c.deadline
 """)
@@ -159,22 +170,29 @@ def _claimed(row: Any) -> ClaimedCall:
         plays=row.plays,
         seconds_per_play=row.seconds_per_play,
         interruptible=row.interruptible,
-        redial_unknown=row.redial_unknown,
+        may_redial=row.may_redial,
         deadline=row.deadline,
         valid_until=row.valid_until,
         now=row.claimed_at,
     )
 
 
-_OF_CLAIM: Final = text("""
-SELECT m.id, m.attempt_id FROM messages m JOIN dial_attempts a USING (attempt_id)
-WHERE m.status = 'dialing' AND a.claim_id = :claim_id
+_FORGET: Final = text("""
+UPDATE dial_attempts a SET disposition = :disposition, reason = :reason
+FROM messages m WHERE m.attempt_id = a.attempt_id AND m.status = 'dialing' AND a.claim_id = :claim_id
+RETURNING m.id, a.attempt_id
 """)
 
 
-def of_claim(connection: Connection, claim_id: str) -> list[tuple[str, str]]:
-    """(message id, attempt id) of a claim whose answer was lost: surely not dialled, as nobody knew of them."""
-    return [(row.id, row.attempt_id) for row in connection.execute(_OF_CLAIM, {"claim_id": claim_id})]
+def give_back(connection: Connection, claim_id: str) -> list[moves.Moved]:
+    """Back into the queue with a claim whose answer was lost: surely not dialled, as nobody knew of it."""
+    reason = Reason.LEASE_LOST
+    rows = connection.execute(
+        _FORGET, {"claim_id": claim_id, "disposition": Disposition.NOT_SENT, "reason": reason}
+    ).all()
+    return moves.apply(
+        connection, [Move(row.id, Event.DIAL_POSTPONED, row.attempt_id, reason=reason, due_in_s=0) for row in rows]
+    )
 
 
 def open_pace(connection: Connection, subaccount_id: str) -> None:
@@ -253,14 +271,10 @@ def open_breaker(connection: Connection, scope: str, name: str, *, reason: str, 
     return None if row is None else int(row.failures)
 
 
-def close_breakers(connection: Connection, subaccount_id: str, sources: Sequence[str]) -> list[str]:
-    """8x8 took a callflow again: let the subaccount and these caller ids dial. Names those that were open."""
+def close_breakers(connection: Connection, scope: str, names: Sequence[str]) -> list[str]:
+    """What a probe has shown to work may dial again. Names those that were open."""
     rows = connection.execute(
-        text("""
-        DELETE FROM breakers WHERE scope = 'subaccount' AND name = :subaccount_id
-          OR scope = 'source' AND name = ANY (:sources)
-        RETURNING name
-        """),
-        {"subaccount_id": subaccount_id, "sources": list(sources)},
+        text("DELETE FROM breakers WHERE scope = :scope AND name = ANY (:names) AND probing RETURNING name"),
+        {"scope": scope, "names": list(names)},
     )
     return [row.name for row in rows]

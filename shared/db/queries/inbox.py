@@ -10,8 +10,10 @@ from typing import Any, Final
 from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
+from shared.db.queries.dial import MAYBE_ACCEPTED
 from shared.lifecycle import Lane, Status
-from shared.verdict import Candidate, Settlement
+from shared.matching import Candidate
+from shared.verdict import Settlement
 from shared.voice_api.events import Leg
 
 
@@ -84,7 +86,7 @@ class Question:
 
 
 # By destination only: sent under two hours ago, still without a session, and not known to be refused.
-_MATCH: Final = text("""
+_MATCH: Final = text(f"""
 WITH asked AS (
   SELECT * FROM json_to_recordset(:questions) AS x(
     place int, session_id text, client_request_id text, destination_key text, source text)
@@ -96,7 +98,7 @@ WITH asked AS (
   UNION ALL
   SELECT q.place, 2, a.attempt_id FROM asked q
   JOIN dial_attempts a ON a.destination_key = decode(q.destination_key, 'base64') AND a.source = q.source
-  WHERE a.settled_at IS NULL AND a.session_id IS NULL
+  WHERE q.client_request_id IS NULL AND a.settled_at IS NULL AND a.session_id IS NULL
     AND (a.disposition IS NULL OR a.disposition = 'unknown') AND a.started_at > now() - interval '2 hours'
 )
 SELECT f.place, f.rank, a.attempt_id, a.session_id, a.subaccount_id, a.source, a.destination_key,
@@ -104,7 +106,7 @@ SELECT f.place, f.rank, a.attempt_id, a.session_id, a.subaccount_id, a.source, a
   m.id AS message_id, COALESCE(m.attempt_id = a.attempt_id, false) AS is_current, m.status, m.lane, m.plays,
   m.seconds_per_play, m.deadline, m.max_attempts, m.spare_attempts,
   (SELECT count(*) FROM dial_attempts s WHERE s.message_id = m.id
-     AND (s.session_id IS NOT NULL OR s.disposition = 'unknown' OR s.attempt_id = a.attempt_id)) AS accepted_attempts,
+     AND ({MAYBE_ACCEPTED} OR s.attempt_id = a.attempt_id)) AS accepted_attempts,
   now() AS now
 FROM found f JOIN dial_attempts a USING (attempt_id) JOIN messages m ON m.id = a.message_id
 ORDER BY f.place, f.rank

@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from shared.db.queries import inbox, moves
+from shared.db.queries.dial import MAYBE_ACCEPTED
 from shared.lifecycle import Event, Lane, Move, Status
 
 _PAGE: Final = 500
@@ -21,7 +22,8 @@ class Overdue:
 
     id: str
     attempt_id: str | None
-    redial_unknown: bool
+    attempt: int
+    may_redial: bool
     deadline: datetime
     now: datetime
     valid_until: datetime | None
@@ -29,8 +31,11 @@ class Overdue:
     seconds_per_play: float
 
 
-_OVERDUE: Final = text("""
-SELECT m.id, m.attempt_id, m.redial_unknown, m.deadline, now() AS now, a.valid_until, m.plays, m.seconds_per_play
+_OVERDUE: Final = text(f"""
+SELECT m.id, m.attempt_id, m.attempt, m.deadline,
+  m.redial_unknown AND (SELECT count(*) FROM dial_attempts s WHERE s.message_id = m.id AND {MAYBE_ACCEPTED})
+    < m.max_attempts AS may_redial,
+  now() AS now, a.valid_until, m.plays, m.seconds_per_play
 FROM messages m LEFT JOIN dial_attempts a USING (attempt_id)
 WHERE m.finished_at IS NULL AND m.status = :status AND m.due_at <= now() AND m.id > :after
 ORDER BY m.id LIMIT :page
