@@ -49,7 +49,7 @@ class Doorbell:
 
     def __init__(self, broker: WakeUpBroker) -> None:
         self._broker = broker
-        self._breaker = pybreaker.CircuitBreaker(fail_max=1, reset_timeout=_RETRY_S)
+        self._breaker = pybreaker.CircuitBreaker(fail_max=1, reset_timeout=_RETRY_S, throw_new_error_on_trip=False)
         self._wanted: dict[Job, None] = {}
         self._changed = threading.Condition(threading.Lock())
         self._closing = False
