@@ -49,6 +49,7 @@ class Stage:
         self.services = self.new_services()
         self.database = self.services.database
         self.kept = 0
+        self._destinations = {}
         self.execute(f"TRUNCATE {_TABLES} CASCADE")
         self.database.run(lambda connection: providers.create_provider(connection, PROVIDER, "test", None))
 
@@ -92,6 +93,7 @@ class Stage:
         """A message as the ingress would store it."""
         id_ = new_id("msg")
         destination = destination or f"+6581{next(_numbers)}"
+        self._destinations[id_] = destination
         content = json.dumps({"destination": destination, "text": members.pop("spoken", "Your code is 4, 0, 7.")})
         sealer = self.services.sealer
         values = {
@@ -189,7 +191,7 @@ class Stage:
         """The VSS body of a message's newest (or *number*-th) attempt."""
         attempts = self.attempts(id_)
         attempt = attempts[-1 if number is None else number - 1]
-        destination = self.destination_of(id_)
+        destination = self._destinations[id_]
         values = {"session_id": attempt.session_id, "destination": destination, "source": attempt.source} | members
         if echo:
             values["client_request_id"] = attempt.attempt_id
@@ -217,17 +219,6 @@ class Stage:
             id=id_,
         )
         return attempt_id
-
-    def destination_of(self, id_):
-        row = self.message(id_)
-        return self._destinations[id_] if row.content is None else self._remember(row)
-
-    _destinations = {}
-
-    def _remember(self, row):
-        content = json.loads(self.services.sealer.unseal(row.content, row=row.id))
-        self._destinations[row.id] = content["destination"]
-        return content["destination"]
 
 
 def vss(status="COMPLETED", *, session_id, destination, source=SOURCE, **members):
