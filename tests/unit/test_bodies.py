@@ -1,6 +1,7 @@
 """Bodies: what is JSON, what only looks like it."""
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -105,15 +106,10 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_what_json_writes_is_read_back(value):
-    try:
-        assert bodies.parse(json.dumps(value).encode()) == value
-    except Problem as problem:
-        assert "deeper" in problem.details
+    assert bodies.parse(json.dumps(value).encode()) == value
 
 
 @given(st.binary(max_size=60))
 def test_bytes_of_any_kind_are_read_or_refused(raw):
-    try:
+    with suppress(Problem):
         bodies.parse(raw)
-    except Problem as problem:
-        assert problem.status == 400

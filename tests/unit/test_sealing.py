@@ -1,0 +1,73 @@
+"""Sealed bytes: readable by us, for the row they were made for, and by nobody else."""
+
+import base64
+
+import pytest
+
+from shared.sealing import Sealer, Unsealable
+
+KEY, OTHER_KEY = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
+PLAIN = b"Your code is 4711."
+
+
+@pytest.fixture
+def sealer():
+    return Sealer(KEY)
+
+
+@pytest.mark.parametrize("plain", [b"", b"\0", PLAIN, b"x" * 100_000])
+def test_what_was_sealed_is_read_again(sealer, plain):
+    assert Sealer(KEY).unseal(sealer.seal(plain, row="msg_1"), row="msg_1") == plain
+
+
+def test_the_same_text_is_never_sealed_alike(sealer):
+    assert sealer.seal(PLAIN, row="msg_1") != sealer.seal(PLAIN, row="msg_1")
+
+
+def test_sealed_bytes_show_nothing_of_the_text(sealer):
+    assert b"code" not in sealer.seal(PLAIN, row="msg_1")
+
+
+@pytest.mark.parametrize("place", [0, 1, 12, 13, 20, -1])
+def test_a_changed_byte_is_noticed(sealer, place):
+    sealed = bytearray(sealer.seal(PLAIN, row="msg_1"))
+    sealed[place] ^= 1
+
+    with pytest.raises(Unsealable):
+        sealer.unseal(bytes(sealed), row="msg_1")
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 13, 20])
+def test_cut_bytes_are_noticed(sealer, length):
+    with pytest.raises(Unsealable):
+        sealer.unseal(sealer.seal(PLAIN, row="msg_1")[:length], row="msg_1")
+
+
+def test_bytes_moved_to_another_row_are_noticed(sealer):
+    with pytest.raises(Unsealable):
+        sealer.unseal(sealer.seal(PLAIN, row="msg_1"), row="msg_2")
+
+
+def test_another_key_reads_nothing(sealer):
+    with pytest.raises(Unsealable):
+        Sealer(OTHER_KEY).unseal(sealer.seal(PLAIN, row="msg_1"), row="msg_1")
+
+
+@pytest.mark.parametrize("name", ["destination_key", "fingerprint"])
+def test_hashes_are_equal_for_equal_values_under_one_key_only(sealer, name):
+    value = "+6581234567" if name == "destination_key" else b"body"
+    other = "+6581234568" if name == "destination_key" else b"other"
+
+    ours, theirs = getattr(sealer, name), getattr(Sealer(OTHER_KEY), name)
+
+    assert ours(value) == ours(value)
+    assert len({ours(value), ours(other), theirs(value)}) == 3
+    assert len(ours(value)) == 16
+
+
+def test_hashes_for_two_purposes_differ(sealer):
+    assert sealer.destination_key("+6581234567") != sealer.fingerprint(b"+6581234567")
+
+
+def test_a_sealer_shows_no_key(sealer):
+    assert repr(sealer) == "Sealer(…)"

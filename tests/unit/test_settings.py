@@ -1,0 +1,154 @@
+"""Settings: complete and sound, or no start; every problem named at once, no value shown."""
+
+import base64
+
+import pytest
+
+from shared.settings import Settings, SettingsError
+
+KEY = base64.b64encode(bytes(32)).decode()
+REQUIRED = {
+    "eight_x_eight_api_key": "api-key",
+    "eight_x_eight_subaccount_id": "shop_voice",
+    "outbound_phone_number": "+6531580001",
+    "webhook_auth_token": "token",
+    "ringpost_data_key": KEY,
+}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def load(**settings):
+    return Settings.load(_env_file=None, **REQUIRED | settings)
+
+
+def problems(**settings):
+    with pytest.raises(SettingsError) as caught:
+        load(**settings)
+    return str(caught.value).splitlines()
+
+
+def test_everything_missing_is_named_at_once():
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(_env_file=None)
+
+    assert str(caught.value).splitlines() == [f"{name.upper()}: is required" for name in REQUIRED]
+
+
+def test_the_environment_is_read_by_the_names_in_capitals(monkeypatch):
+    for name, value in REQUIRED.items():
+        monkeypatch.setenv(name.upper(), value)
+    monkeypatch.setenv("DIALS_PER_SECOND", "7.5")
+    monkeypatch.setenv("ALLOWED_COUNTRIES", "SG, US,")
+    monkeypatch.setenv("LEGACY_ADMIN_AUTH", "true")
+
+    settings = Settings.load(_env_file=None)
+
+    assert (settings.dials_per_second, settings.allowed_countries, settings.legacy_admin_auth) == (
+        7.5,
+        ("SG", "US"),
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "numbers"),
+    [
+        ("+6531580001", ("+6531580001",)),
+        ("6531580001", ("+6531580001",)),
+        ("+6531580001, 6531580002", ("+6531580001", "+6531580002")),
+    ],
+)
+def test_caller_ids_are_read_with_or_without_a_plus(given, numbers):
+    assert load(outbound_phone_number=given).sources == numbers
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("outbound_phone_number", ""),
+        ("outbound_phone_number", " , "),
+        ("outbound_phone_number", "RINGPOST"),
+        ("webhook_auth_token", ""),
+        ("webhook_auth_token", "  "),
+        ("eight_x_eight_api_key", ""),
+        ("ringpost_data_key", ""),
+        ("ringpost_data_key", "no base64!"),
+        ("ringpost_data_key", base64.b64encode(bytes(31)).decode()),
+        ("ringpost_data_key", base64.b64encode(bytes(33)).decode()),
+        ("webhook_allowed_ips", "nowhere"),
+        ("webhook_allowed_ips", "10.0.0.1/8"),
+        ("callback_allowed_networks", "127.0.0.0/99"),
+        ("callback_schedule", "5,soon"),
+        ("callback_schedule", "5,-1"),
+        ("port", 65536),
+        ("port", -1),
+        ("web_concurrency", 0),
+        ("dials_per_second", 0),
+        ("max_calls_in_flight", 0),
+        ("message_max_length", 0),
+        ("message_max_length", 3001),
+        ("log_format", "xml"),
+        ("log_level", "LOUD"),
+        ("dial_senders", 0),
+        ("dial_senders", 513),
+        ("dial_timeout_seconds", 0),
+        ("ring_seconds", 0),
+        ("answer_seconds", 0),
+        ("vss_grace_seconds", 0),
+        ("unknown_redial_seconds", 0),
+        ("sweep_interval_seconds", 0),
+        ("callback_senders", 0),
+        ("callback_endpoint_limit", 0),
+        ("callback_timeout_seconds", 0),
+        ("callback_connect_seconds", 0),
+        ("breaker_seconds", 0),
+        ("unmatched_event_seconds", 0),
+        ("inbox_retention_seconds", 0),
+    ],
+)
+def test_an_unsound_value_is_named_by_its_variable(name, value):
+    (problem,) = problems(**{name: value})
+
+    assert problem.startswith(f"{name.upper()}: ")
+
+
+def test_a_wrong_secret_is_not_shown():
+    assert "hush" not in "".join(problems(ringpost_data_key="hush, hush"))
+
+
+def test_a_lease_outlives_the_post_it_covers():
+    (problem,) = problems(call_lease_seconds=9, dial_timeout_seconds=8)
+
+    assert "CALL_LEASE_SECONDS must exceed DIAL_TIMEOUT_SECONDS by 2" in problem
+    assert load(call_lease_seconds=10, dial_timeout_seconds=8).call_lease_seconds == 10
+
+
+@pytest.mark.parametrize("name", ["webhook_auth_token_old", "database_url", "redis_url", "webhook_base_url"])
+def test_empty_means_unset(name):
+    assert getattr(load(**{name: ""}), name) is None
+
+
+def test_lists_become_what_they_stand_for(tmp_path):
+    settings = load(
+        callback_allowed_networks="127.0.0.0/8,::1/128",
+        webhook_allowed_ips="203.0.113.7",
+        callback_schedule="0.5, 2",
+        ringpost_data_dir=tmp_path,
+    )
+
+    assert [str(network) for network in settings.callback_networks] == ["127.0.0.0/8", "::1/128"]
+    assert [str(network) for network in settings.webhook_networks] == ["203.0.113.7/32"]
+    assert settings.callback_waits == (0.5, 2)
+    assert settings.spool_dir == tmp_path / "spool"
+
+
+def test_no_secret_shows_in_the_settings():
+    shown = repr(load(webhook_auth_token="hush-1", eight_x_eight_api_key="hush-2", webhook_auth_token_old="hush-3"))
+
+    assert "hush" not in shown
+    assert KEY not in shown
