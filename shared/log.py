@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 
 #: Runs of digits as long as a phone number: the second net, for what a library may say.
-_NUMBERS: Final = re.compile(r"(?<![0-9A-Za-z_.:-])\+?[0-9]{7,15}(?![0-9A-Za-z_])")
+_NUMBERS: Final = re.compile(r"(?<![0-9A-Za-z_.-])\+?[0-9]{7,15}(?![0-9A-Za-z_])")
 
 
 def configure(log_format: str, level: str) -> None:
@@ -31,7 +31,9 @@ def configure(log_format: str, level: str) -> None:
     renderer: Any = (
         structlog.processors.JSONRenderer(default=str)
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     number = logging.getLevelNamesMapping()[level]
     structlog.configure(
