@@ -11,6 +11,7 @@ import pytest
 from deploy.engines import Engines
 from shared.db.database import Database
 from shared.db.migrate import migrate
+from shared.voice_api.events import dedupe_key, parse
 from tests.integration.ingress_stage import call, is_problem, staged
 
 PATIENCE = 15  # s
@@ -45,7 +46,11 @@ def without_postgres(own_engines, stage):
 
 
 def kept(stage):
-    return {row.dedupe_key for row in stage.rows("SELECT dedupe_key FROM webhook_inbox")}
+    return [row.dedupe_key for row in stage.rows("SELECT dedupe_key FROM webhook_inbox")]
+
+
+def key_of(raw):
+    return dedupe_key(raw, parse(raw))
 
 
 def spooled(stage):
@@ -85,14 +90,13 @@ def test_without_postgres_events_are_spooled_and_later_stored_exactly_once(stage
     replies = [stage.webhook(kind, raw) for kind, raw in events]
     lines = [line for path in spooled(stage) for line in path.read_text().splitlines()]
     without_postgres()
-    before = kept(stage)
     wait_until(lambda: not spooled(stage))
 
     assert [reply.status_code for reply in replies] == [200] * 4
     assert replies[2].get_json() == HANG_UP
     assert len(lines) == 4
     assert not any(b"p-1" in base64.b64decode(json.loads(line)[1]) for line in lines)
-    assert len(kept(stage) - before) == 3
+    assert [kept(stage).count(key) for key in {key_of(raw) for _, raw in events}] == [1, 1, 1]
 
 
 def test_a_spool_that_another_process_left_is_replayed_but_not_one_that_it_writes(stage, without_postgres):
@@ -132,11 +136,10 @@ def test_half_a_line_on_a_full_disk_spoils_no_later_one(stage, without_postgres,
 
     taken = stage.webhook("vss", SUMMARY % b"h-2")
     without_postgres()
-    before = kept(stage)
     wait_until(lambda: not spooled(stage))
 
     assert (refused.status_code, taken.status_code) == (503, 200)
-    assert len(kept(stage) - before) == 1
+    assert kept(stage).count(key_of(SUMMARY % b"h-2")) == 1
 
 
 def test_the_spool_is_for_its_owner_only(stage, without_postgres):
