@@ -288,5 +288,10 @@ def staged(settings, *, simulator=None, **changes):
         receiver = stack.enter_context(Receiver())
         eight.register_webhook("VSS", f"{receiver.url}/vss")
         eight.register_webhook("VCA", f"{receiver.url}/vca")
-        fast = {"eight_x_eight_base_url": eight.url, "dials_per_second": 2000.0, "dial_timeout_seconds": 2.0}
+        fast = {
+            "eight_x_eight_base_url": eight.url,
+            "eight_x_eight_export_url": eight.url,
+            "dials_per_second": 2000.0,
+            "dial_timeout_seconds": 2.0,
+        }
         yield Stage(settings.model_copy(update=fast | changes), eight, receiver, stack)
