@@ -122,6 +122,13 @@ class Settings(BaseSettings):
             raise ValueError("needs phone numbers in E.164, comma-separated")
         return tuple("+" + word.lstrip("+") for word in value)
 
+    @field_validator("allowed_countries")
+    @classmethod
+    def _countries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(word == "*" or (len(word) == 2 and word.isascii() and word.isalpha()) for word in value):
+            raise ValueError("needs ISO alpha-2 codes such as SG,US, or *")
+        return tuple(word.upper() for word in value)
+
     @field_validator("webhook_allowed_ips", "callback_allowed_networks")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -157,7 +164,7 @@ class Settings(BaseSettings):
     @field_validator("webhook_auth_token_old", "database_url", "redis_url", "webhook_base_url", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
-        return None if value == "" else value
+        return None if isinstance(value, str) and not value.strip() else value
 
     @model_validator(mode="after")
     def _lease_outlives_the_post(self) -> Self:

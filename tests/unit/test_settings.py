@@ -152,3 +152,11 @@ def test_no_secret_shows_in_the_settings():
 
     assert "hush" not in shown
     assert KEY not in shown
+
+
+def test_countries_are_known_by_their_codes_in_any_case():
+    (problem,) = problems(allowed_countries="sg,Singapore")
+
+    assert "ALLOWED_COUNTRIES" in problem
+    assert load(allowed_countries="sg, US").allowed_countries == ("SG", "US")
+    assert load(allowed_countries="*").allowed_countries == ("*",)
