@@ -79,6 +79,7 @@ def settings_for(engines, data_dir, simulator_url, port):
         callback_allowed_networks="127.0.0.0/8",
         dials_per_second=1000,
         max_calls_in_flight=5000,
+        dial_timeout_seconds=4,
         call_lease_seconds=12,
         vss_grace_seconds=5,
         ring_seconds=5,
@@ -94,7 +95,7 @@ class Stage:
 
     def __init__(self, folder):
         self.data_dir = folder / "data"
-        self._log = folder / "processes.log"
+        self.log = folder / "processes.log"
         self._held = ExitStack()
         self._numbers = itertools.count(1)
 
@@ -126,7 +127,7 @@ class Stage:
         self._secret = made["callback_secret"]
         self.receiver.set_secrets("/callbacks", [self._secret])
         self.environment = environment_of(self.settings) | fleet.program_paths()
-        log = stack.enter_context(self._log.open("w"))
+        log = stack.enter_context(self.log.open("w"))
         self.supervisor = Supervisor(fleet.processes(self.environment), out=log)
         self.supervisor.start()
         stack.callback(self._end_processes)
@@ -169,11 +170,18 @@ class Stage:
         """The message as its provider reads it."""
         return requests.get(f"{self.url}/v1/messages", {"messageId": message_id}, auth=self.key, timeout=5).json()
 
-    def callback(self, message_id, timeout=PATIENCE):
-        """Wait for the message's final callback, check its signature as a provider would, and return its data."""
+    def callbacks(self, message_id, count=1, timeout=PATIENCE):
+        """Wait until so many POSTs about a message have come in, and return all of them."""
         wanted = f'"messageId":"{message_id}"'.encode()
-        received = self.receiver.wait_for(lambda all_: any(wanted in one.body for one in all_), timeout)
-        (one,) = [one for one in received if wanted in one.body]
+        try:
+            received = self.receiver.wait_for(lambda all_: sum(wanted in one.body for one in all_) >= count, timeout)
+        except TimeoutError:
+            raise AssertionError(f"not {count} callbacks within {timeout} s: {self.story(message_id)}") from None
+        return [one for one in received if wanted in one.body]
+
+    def callback(self, message_id, timeout=PATIENCE):
+        """Wait for the message's only callback, check its signature as a provider would, and return its data."""
+        (one,) = self.callbacks(message_id, 1, timeout)
         body = Webhook(self._secret).verify(one.body, dict(one.headers))
         assert body["type"] == f"message.{body['data']['status']}"
         return body["data"]
@@ -188,9 +196,9 @@ class Stage:
             [RINGPOST, *arguments], env=os.environ | self.environment, capture_output=True, text=True, check=False
         )
 
-    def log_tail(self, lines=40):
-        """What the processes said last."""
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
+    def files(self):
+        """Everything written on disk: what the processes said, the engines' data and logs, the spool."""
+        return [self.log, *(path for path in self.data_dir.rglob("*") if path.is_file())]
 
     # What it breaks
 

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 
+import click
 import pytest
 
 from tests.e2e.burst import Burst, faults_of, undetermined_of
@@ -45,7 +46,7 @@ def test_a_burst_survives_the_death_of_everything_once(stage, capsys):
     statuses = Counter(status for status, _ in burst.statuses().values())
     copies = sum(len(told) - 1 for told in burst.callbacks().values())
     with capsys.disabled():
-        print(
+        click.echo(
             f"\nburst: {len(burst.accepted)} accepted (refused meanwhile: {dict(burst.refused)}), {dict(statuses)}, "
             f"{copies} duplicate callbacks, undetermined: {undetermined_of(burst)}, {took:.1f} s"
         )

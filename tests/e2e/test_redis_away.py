@@ -2,6 +2,7 @@
 
 import statistics
 
+import click
 import pytest
 
 from tests.e2e.burst import Burst, faults_of
@@ -29,7 +30,7 @@ def test_messages_are_accepted_dialled_and_called_back_without_redis(stage, caps
     stage.engines.valkey.start()
 
     with capsys.disabled():
-        print(f"\naccepted at the median in {median_ms(usual):.0f} ms, without Redis in {median_ms(burst):.0f} ms")
+        click.echo(f"\naccepted at the median in {median_ms(usual):.0f} ms, without Redis in {median_ms(burst):.0f} ms")
     assert burst.refused == {}
     assert faults_of(usual) == []
     assert faults_of(burst) == []
