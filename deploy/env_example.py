@@ -33,11 +33,11 @@ def _entry(name: str, field: FieldInfo) -> str:
     comment = textwrap.fill(
         field.description or "", _WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False
     )
-    line = f"{name.upper()}=" if field.is_required() else f"#{name.upper()}={_default(field)}"
+    line = f"{name.upper()}=" if field.is_required() else f"#{name.upper()}={default_of(field)}"
     return f"{comment}\n{line}\n"
 
 
-def _default(field: FieldInfo) -> str:
+def default_of(field: FieldInfo) -> str:
     """The default as an operator would write it; one that depends on the machine is left empty."""
     value = field.default
     if field.default_factory is not None or value is None:

@@ -1,0 +1,117 @@
+"""``deploy -> ingress, workers -> shared``, and files that decide do no I/O."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source import ROOT, imports, modules, tree
+
+MAY_IMPORT = {
+    "shared": {"shared"},
+    "ingress": {"ingress", "shared"},
+    "workers": {"workers", "shared"},
+    "deploy": {"deploy", "ingress", "workers", "shared"},
+}
+
+PURE = [
+    "ingress/admission.py",
+    "shared/callback.py",
+    "shared/errors.py",
+    "shared/lifecycle.py",
+    "shared/matching.py",
+    "shared/phone.py",
+    "shared/reasons.py",
+    "shared/retry_policy.py",
+    "shared/speech.py",
+    "shared/times.py",
+    "shared/verdict.py",
+    "shared/voices.py",
+    "shared/voice_api/callflow.py",
+    "shared/voice_api/codes.py",
+    "shared/voice_api/events.py",
+    "shared/voice_api/fields.py",
+    "deploy/simulator/call.py",
+    "deploy/simulator/codes.py",
+    "deploy/simulator/drift.py",
+    "deploy/simulator/exports.py",
+    "deploy/simulator/faults.py",
+    "deploy/simulator/outcomes.py",
+    "deploy/simulator/payloads.py",
+    "deploy/simulator/phone.py",
+    "deploy/simulator/shapes.py",
+    "deploy/simulator/validation.py",
+    "deploy/simulator/voices.py",
+]
+IMPURE_MODULES = {
+    "aiohttp",
+    "dramatiq",
+    "flask",
+    "http",
+    "os",
+    "psycopg2",
+    "random",
+    "redis",
+    "requests",
+    "secrets",
+    "socket",
+    "sqlalchemy",
+    "subprocess",
+    "threading",
+    "time",
+    "urllib3",
+}
+IMPURE_CALLS = {"datetime.now", "datetime.utcnow", "date.today", "time.sleep", "uuid.uuid4", "open", "print"}
+
+
+def test_imports_point_inwards_only():
+    arrows = {
+        (module, name)
+        for module in modules()
+        for name in imports(module)
+        if (package := name.partition(".")[0]) in MAY_IMPORT and package not in MAY_IMPORT[module.partition("/")[0]]
+    }
+
+    assert arrows == set()
+
+
+def test_the_product_imports_no_tests():
+    assert _importers_of({"tests", "pytest", "hypothesis", "fakeredis"}, modules()) == set()
+
+
+def test_flask_is_known_to_the_ingress_only():
+    assert _importers_of({"flask", "werkzeug"}, modules("workers", "shared")) == set()
+
+
+def test_only_the_bindings_and_the_wiring_of_the_workers_know_dramatiq():
+    assert _importers_of({"dramatiq"}, modules("workers")) == {"workers/actors.py", "workers/main.py"}
+
+
+def test_the_list_of_pure_files_names_files_that_exist():
+    assert [module for module in PURE if not (ROOT / module).is_file()] == []
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_pure_file_imports_no_input_or_output(module):
+    assert {name.partition(".")[0] for name in imports(module)} & IMPURE_MODULES == set()
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_pure_file_imports_none_of_our_files_that_are_not_pure(module):
+    pure = {Path(name).with_suffix("").as_posix().replace("/", ".") for name in PURE}
+    files = {name.replace("/", ".").removesuffix(".py") for name in modules()}
+
+    assert {name for name in imports(module) if name in files} <= pure
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_pure_file_asks_no_clock_and_no_chance(module):
+    called = {ast.unparse(node.func) for node in ast.walk(tree(module)) if isinstance(node, ast.Call)}
+
+    assert called & IMPURE_CALLS == set()
+
+
+def _importers_of(packages, among):
+    return {module for module in among if {name.partition(".")[0] for name in imports(module)} & packages}
