@@ -100,6 +100,7 @@ def timing_of(settings: Settings) -> Timing:
         answer_s=settings.answer_seconds,
         grace_s=settings.vss_grace_seconds,
         unknown_redial_s=settings.unknown_redial_seconds,
+        breaker_s=settings.breaker_seconds,
     )
 
 

@@ -28,6 +28,7 @@ class Timing:
     answer_s: float  # what it usually takes to be answered
     grace_s: float  # after a call's latest possible end, until its summary is given up
     unknown_redial_s: float  # a doubtful call's time to show itself before a redial that was asked for
+    breaker_s: float  # an account-wide refusal's first pause
 
 
 def verdict_due(valid_until: datetime, speaking_s: float, timing: Timing) -> datetime:
@@ -62,6 +63,15 @@ _EVENT_OF: Final = {
 _ACCOUNT_WIDE: Final = (Disposition.BLOCKED_ACCOUNT, Disposition.BLOCKED_SOURCE)
 
 
+def after_breaker(attempts: int, timing: Timing, *, now: datetime) -> datetime:
+    """
+    When a message that met an account-wide refusal may be tried again: later than the breaker's own probe.
+
+    Another message probes meanwhile, so that one whose number alone is refused cannot hold all others back.
+    """
+    return now + timedelta(seconds=timing.breaker_s * 2 ** min(attempts - 1, 5) + 1)
+
+
 def after_dial(dialed: Dialed, answer: Verdict, timing: Timing, *, now: datetime, luck: float) -> Move:
     """What the answer to a callflow makes of its message."""
     event = _EVENT_OF[answer.disposition]
@@ -71,7 +81,7 @@ def after_dial(dialed: Dialed, answer: Verdict, timing: Timing, *, now: datetime
     elif event is Event.DIAL_DOUBTFUL:
         due_at = doubt_due(dialed, timing, now=now)
     elif answer.disposition in _ACCOUNT_WIDE:
-        due_at = now  # the breaker decides when it may go
+        due_at = after_breaker(dialed.number, timing, now=now)
     elif event is Event.DIAL_POSTPONED:
         due_at = retry_policy.next_dial_at(dialed.number, now=now, luck=luck, retry_after_s=answer.retry_after_s)
     return Move(
@@ -215,13 +225,13 @@ def _redial_at(
             call_s=timing.answer_s + attempt.seconds_per_play,
             luck=luck,
         )
-    return _error_redial_at(attempt, rule, luck) if summary.session_status == "ERROR" else None
+    return _error_redial_at(attempt, rule, timing, luck) if summary.session_status == "ERROR" else None
 
 
-def _error_redial_at(attempt: Candidate, rule: ErrorRule, luck: float) -> datetime | None:
+def _error_redial_at(attempt: Candidate, rule: ErrorRule, timing: Timing, luck: float) -> datetime | None:
     """After a fault of 8x8's own, or of our account: no phone rang, so dialling again disturbs nobody."""
     if rule.scope is Scope.SOURCE:
-        return attempt.now  # the caller id's breaker decides when
+        return after_breaker(attempt.accepted_attempts, timing, now=attempt.now)
     spare = min(1, attempt.spare_attempts) if rule.redial_once else attempt.spare_attempts
     if not rule.redial or attempt.accepted_attempts >= attempt.max_attempts + spare:
         return None

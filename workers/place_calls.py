@@ -217,7 +217,6 @@ def _result(sent: _Sent) -> dial.DialResult:
         attempt_id=sent.call.attempt_id,
         disposition=answer.disposition,
         reason=answer.reason,
-        http_status=None,
         status_code=answer.status_code,
         status_message=answer.status_message or None,
         session_id=answer.session_id,

@@ -171,7 +171,6 @@ DIAL_ATTEMPTS: Final = Table(
     _moment("replied_at"),
     _text("disposition", required=False),  # what the POST came to; null while it is under way
     _text("reason", required=False),
-    Column("http_status", Integer),
     Column("status_code", BigInteger),
     _text("status_message", required=False),
     _text("session_id", required=False),

@@ -14,7 +14,9 @@ def stage(settings):
 
 
 def let_probe(stage):
+    """The pause is over, for the breaker and for the messages that met the refusal."""
     stage.execute("UPDATE breakers SET probe_at = now()")
+    stage.execute("UPDATE messages SET due_at = now() WHERE status = 'queued'")
 
 
 def statuses(stage):

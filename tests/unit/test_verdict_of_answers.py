@@ -9,7 +9,7 @@ from shared.verdict import Dialed, Timing, after_dial
 from shared.voice_api.codes import Disposition, Reason, Verdict
 
 NOW = datetime(2026, 10, 5, 9, 12, tzinfo=UTC)
-TIMING = Timing(ring_s=60, answer_s=25, grace_s=120, unknown_redial_s=20)
+TIMING = Timing(ring_s=60, answer_s=25, grace_s=120, unknown_redial_s=20, breaker_s=15)
 VERDICT_S = 90 + 60 + 8 + 120  # validity, ringing, speaking, grace
 
 
@@ -34,8 +34,8 @@ def dialed(**changes):
         (Disposition.EXPIRED, Event.DIAL_EXPIRED, None),
         (Disposition.RETRY, Event.DIAL_POSTPONED, 0.25),
         (Disposition.NOT_SENT, Event.DIAL_POSTPONED, 0.25),
-        (Disposition.BLOCKED_ACCOUNT, Event.DIAL_POSTPONED, 0),
-        (Disposition.BLOCKED_SOURCE, Event.DIAL_POSTPONED, 0),
+        (Disposition.BLOCKED_ACCOUNT, Event.DIAL_POSTPONED, 16),
+        (Disposition.BLOCKED_SOURCE, Event.DIAL_POSTPONED, 16),
         (Disposition.UNKNOWN, Event.DIAL_DOUBTFUL, VERDICT_S),
     ],
 )
@@ -44,6 +44,14 @@ def test_every_disposition_has_its_event_and_its_next_look(disposition, event, d
 
     assert (move.event, move.attempt_id, move.reason) == (event, "att_1_1", Reason.THROTTLED)
     assert move.due_at == (None if due_s is None else NOW + timedelta(seconds=due_s))
+
+
+def test_a_message_that_is_refused_again_lets_others_probe_first():
+    refused = Verdict(Disposition.BLOCKED_SOURCE, Reason.SOURCE_NOT_ALLOWED)
+
+    waits = [after_dial(dialed(number=n), refused, TIMING, now=NOW, luck=0).due_at - NOW for n in (1, 2, 3, 9)]
+
+    assert [wait.total_seconds() for wait in waits] == [16, 31, 61, 481]
 
 
 def test_a_retry_after_comes_before_the_jitter():

@@ -210,7 +210,6 @@ class DialResult:
     attempt_id: str
     disposition: str
     reason: str | None
-    http_status: int | None
     status_code: int | None
     status_message: str | None
     session_id: str | None
@@ -220,11 +219,11 @@ class DialResult:
 _RECORD: Final = text("""
 WITH replies AS (
   SELECT * FROM json_to_recordset(:replies) AS x(
-    attempt_id text, disposition text, reason text, http_status int, status_code bigint, status_message text,
+    attempt_id text, disposition text, reason text, status_code bigint, status_message text,
     session_id text)
 ), recorded AS (
   UPDATE dial_attempts a SET
-    replied_at = now(), disposition = r.disposition, reason = r.reason, http_status = r.http_status,
+    replied_at = now(), disposition = r.disposition, reason = r.reason,
     status_code = r.status_code, status_message = r.status_message, session_id = COALESCE(a.session_id, r.session_id)
   FROM replies r WHERE a.attempt_id = r.attempt_id
 )

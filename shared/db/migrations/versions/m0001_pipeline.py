@@ -177,7 +177,6 @@ def upgrade() -> None:
     sa.Column('replied_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('disposition', sa.Text(), nullable=True),
     sa.Column('reason', sa.Text(), nullable=True),
-    sa.Column('http_status', sa.Integer(), nullable=True),
     sa.Column('status_code', sa.BigInteger(), nullable=True),
     sa.Column('status_message', sa.Text(), nullable=True),
     sa.Column('session_id', sa.Text(), nullable=True),
