@@ -32,24 +32,39 @@ def program_paths() -> dict[str, str]:
 
 def is_free(host: str, port: int) -> bool:
     """Whether a server could listen there now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
+    try:
+        _listen(host, port).close()
+    except OSError:
+        return False
     return True
 
 
-def free_port(host: str, preferred: int, taken: tuple[int, ...] = ()) -> int:
-    """*preferred* if it is free and not among *taken*, else any port that is free now."""
-    if preferred and preferred not in taken and is_free(host, preferred):
-        return preferred
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
+def hold_port(host: str, preferred: int) -> socket.socket:
+    """Keep *preferred* from others, or any free port if it is taken, until the socket is closed."""
+    try:
+        return _listen(host, preferred)
+    except OSError:
+        return _listen(host, 0)
+
+
+def free_port(host: str, preferred: int = 0) -> int:
+    """*preferred* if it is free, else any port that is free now."""
+    with hold_port(host, preferred) as held:
+        port: int = held.getsockname()[1]
         return port
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Listening, not only bound: several sockets may be bound to one port that connections linger on."""
+    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, port))
+        held.listen()
+    except OSError:
+        held.close()
+        raise
+    return held
 
 
 def as_text(value: Any) -> str:

@@ -98,6 +98,7 @@ def _serve(
 
     listener = Listener()
     supervisor = Supervisor(_processes(around, keepsake, environment), out=cast(TextIO, listener), on_exit=tell_exit)
+    around.let_go()
     supervisor.start()
     try:
         deadline = time.monotonic() + _READY_WITHIN_S

@@ -26,7 +26,7 @@ def register_webhooks(around: Surroundings, token: str, deadline: float) -> None
         body = {"type": kind, "url": target, "httpAuthHeader": token, "enabled": True}
         status, said = until("the simulator", deadline, partial(ask, "POST", url, f"Bearer {API_KEY}", body))
         if status != 200:
-            raise DemoError(f"the simulator refused a webhook: {said}")
+            raise DemoError(f"another simulator took {around.simulator_url} meanwhile; start again ({said})")
 
 
 def await_ready(around: Surroundings, deadline: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -42,6 +43,12 @@ class Surroundings:
     port: int
     simulator_port: int
     receiver_port: int
+    held: tuple[socket.socket, ...] = ()
+
+    def let_go(self) -> None:
+        """Leave the ports to the processes that are about to start."""
+        for each in self.held:
+            each.close()
 
     @property
     def url(self) -> str:
@@ -61,14 +68,17 @@ class Surroundings:
 
 
 def survey() -> Surroundings:
-    """Choose the ports; those that are free are always the same."""
+    """Choose the ports, the same each time while they are free, and keep others from them."""
     host = os.environ.get("HOST") or HOST
     wanted = os.environ.get("PORT", "")
-    port = fleet.free_port(host, int(wanted) if wanted.isdecimal() else _PORT)
-    simulator = fleet.free_port(HOST, _SIMULATOR_PORT, (port,))
-    receiver = fleet.free_port(HOST, _RECEIVER_PORT, (port, simulator))
+    held = (
+        fleet.hold_port(host, int(wanted) if wanted.isdecimal() else _PORT),
+        fleet.hold_port(HOST, _SIMULATOR_PORT),
+        fleet.hold_port(HOST, _RECEIVER_PORT),
+    )
+    port, simulator_port, receiver_port = (each.getsockname()[1] for each in held)
     data_dir = Path(os.environ.get("RINGPOST_DATA_DIR") or ".ringpost").absolute()
-    return Surroundings(data_dir, host, port, simulator, receiver)
+    return Surroundings(data_dir, host, port, simulator_port, receiver_port, held)
 
 
 def load_settings(around: Surroundings, keepsake: Keepsake, urls: tuple[str, str]) -> Settings:
