@@ -4,6 +4,7 @@ import base64
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -46,6 +47,13 @@ def wait_until(predicate, timeout=PATIENCE, what=""):
         time.sleep(pause)
         pause = min(pause * 1.5, 0.1)
     raise AssertionError(f"not within {timeout} s: {what or predicate}; last seen: {last!r}")
+
+
+def free_port():
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def all_processes_of(data_dir):
@@ -116,7 +124,7 @@ class Stage:
         settings = SimulatorSettings(subaccount_id="e2e_voice", time_scale=TIME_SCALE, outcomes_by_suffix=False)
         self.simulator = stack.enter_context(Simulator(settings))
         self.receiver = stack.enter_context(Receiver())
-        port = fleet.free_port("127.0.0.1", 0)
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.settings = settings_for(self.engines, self.data_dir, self.simulator.url, port)
         for kind in ("VCA", "VSS"):

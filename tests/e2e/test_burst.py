@@ -6,7 +6,7 @@ from collections import Counter
 import click
 import pytest
 
-from tests.e2e.burst import Burst, faults_of, undetermined_of
+from tests.e2e.burst import Burst, contradictions, faults_of, undetermined_of
 
 MESSAGES = 1000
 BURST_S = 8
@@ -54,3 +54,28 @@ def test_a_burst_survives_the_death_of_everything_once(stage, capsys):
     assert faults_of(burst) == []
     assert statuses["undetermined"] <= WORST_UNDETERMINED * MESSAGES
     assert audited.returncode == 0, audited.stdout + audited.stderr
+
+
+TOLD = ("evt_1", "message.delivered", "delivered")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "calls", "told"),
+    [
+        ("delivered", None, ["COMPLETED", "COMPLETED"], [TOLD]),
+        ("delivered", None, [], [TOLD]),
+        ("delivered", None, ["COMPLETED"], []),
+        ("delivered", None, ["COMPLETED"], [TOLD, ("evt_2", *TOLD[1:])]),
+        ("undetermined", None, ["COMPLETED"], [("evt_1", "message.undetermined", "undetermined")]),
+        ("undetermined", "no_summary", ["COMPLETED"], [TOLD]),
+        ("expired", "deadline_passed", ["COMPLETED"], [("evt_1", "message.expired", "expired")]),
+        ("placed", None, ["COMPLETED"], [TOLD]),
+        ("lost", None, [], []),
+    ],
+)
+def test_the_verdict_sees_what_must_not_be(status, reason, calls, told):
+    assert list(contradictions(status, reason, calls, told)) != []
+
+
+def test_the_verdict_has_nothing_against_a_repeated_callback():
+    assert list(contradictions("delivered", None, ["COMPLETED"], [TOLD, TOLD])) == []

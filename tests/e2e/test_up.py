@@ -13,7 +13,7 @@ from deploy.engines import Engines
 from deploy.simulator.server import Simulator
 from deploy.simulator.settings import SimulatorSettings
 from shared.db.database import Database
-from tests.e2e.stage import RINGPOST, STARTING, TOKEN, all_processes_of, settings_for, wait_until
+from tests.e2e.stage import RINGPOST, STARTING, TOKEN, all_processes_of, free_port, settings_for, wait_until
 
 GONE_WITHIN = 10  # s after kill -9
 DRAINED_WITHIN = 25  # s after SIGTERM
@@ -30,7 +30,7 @@ def simulator():
 @pytest.fixture
 def up(tmp_path, simulator):
     """A running ``ringpost up``, ready; whatever a failed test leaves of it is killed."""
-    settings = settings_for(Engines(tmp_path / "unused"), tmp_path / "data", simulator.url, fleet.free_port("", 0))
+    settings = settings_for(Engines(tmp_path / "unused"), tmp_path / "data", simulator.url, free_port())
     known = environment_of(settings) | fleet.program_paths() | {"WEB_CONCURRENCY": "1", "HOME": str(tmp_path)}
     environment = {name: text for name, text in known.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     with (tmp_path / "up.log").open("w") as log:
