@@ -75,18 +75,24 @@ def place_call(around: Surroundings, keepsake: Keepsake, heard: Callable[[str, f
 def _follow(url: str, login: str, accepted: float, tell: Tell) -> Any:
     """Read the message until it is final; its steps carry the service's own times."""
     told: set[str] = set()
+    status = "unknown"
 
     def look() -> Any:
-        status, message = ask("GET", url, login)
-        if status != 200:
+        nonlocal status
+        code, message = ask("GET", url, login)
+        if code != 200:
             return None
+        status = message["status"]
         for at, step, detail in _steps(message):
             if step not in told:
                 told.add(step)
                 tell(at, step, detail)
         return message if message["finishedAt"] else None
 
-    return until("the call's end", accepted + WITHIN_S, look)
+    try:
+        return until("the call's end", accepted + WITHIN_S, look)
+    except DemoError:
+        raise DemoError(f"the message is still {status} after {WITHIN_S:.0f} s") from None
 
 
 def _steps(message: Any) -> Iterator[tuple[float, str, str]]:
