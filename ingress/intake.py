@@ -60,11 +60,7 @@ class Intake:
             Problem: 422, naming what this provider may not ask for here and now.
         """
         errors = _Errors()
-        warnings: list[str] = []
-        if call.repetition > MAX_PLAYS:
-            warnings.append(
-                f"repetition: 8x8 speaks a text at most {MAX_PLAYS} times; {call.repetition} became {MAX_PLAYS}."
-            )
+        warnings = _clamped(call)
         text = self._text(call, errors, warnings)
         voice = errors.unless(lambda: voices.choose(call.language, call.voice), "voice" if call.voice else "language")
         self._check_times(call, errors)
@@ -151,6 +147,12 @@ class Intake:
             said = [MemberError("from", "must be one of the configured caller ids")]
             raise Problem("source_not_allowed", "from: must be one of the configured caller ids.", errors=said)
         return source
+
+
+def _clamped(call: CallRequest) -> list[str]:
+    if call.repetition <= MAX_PLAYS:
+        return []
+    return [f"repetition: 8x8 speaks a text at most {MAX_PLAYS} times; {call.repetition} became {MAX_PLAYS}."]
 
 
 class _Errors:

@@ -19,7 +19,7 @@ from shared.db.group_commit import Overloaded
 from shared.db.queries import accept
 from shared.db.queries.accept import Accepted, NewMessage
 from shared.db.queries.providers import KeyOwner
-from shared.lifecycle import Lane, Status
+from shared.lifecycle import DOUBTFUL, IN_FLIGHT, WAITING, Lane, Status
 from shared.times import rfc3339
 
 _MAX_BODY: Final = 16 * 1024
@@ -174,7 +174,7 @@ def _reused() -> Problem:
 def _data(site: Site, accepted: Accepted, answer: placements.Answer | None) -> dict[str, Any]:
     status, reason, session_id = answer or (accepted.status, accepted.reason, accepted.session_id)
     expected = _estimate(site, accepted.lane, accepted.due_at, accepted.deadline)
-    waits = status in (Status.SCHEDULED, Status.QUEUED)
+    waits = status in WAITING
     return {
         "id": accepted.id,
         "messageId": accepted.message_id,
@@ -194,7 +194,7 @@ def session_status(status: Status, session_id: str | None) -> str:
     """8x8's word for the call session, as the demo's clients read it."""
     if session_id is not None:
         return "CREATED"
-    return "NOT_CREATED" if status is Status.FAILED else "PENDING"
+    return "PENDING" if status in WAITING | IN_FLIGHT | DOUBTFUL else "NOT_CREATED"
 
 
 def _json(body: dict[str, Any]) -> Response:

@@ -16,7 +16,7 @@ from shared.db.group_commit import Bounds, GroupCommitter
 from shared.db.queries import accept, inbox, voices
 from shared.db.queries.accept import Accepted, NewMessage
 from shared.db.queries.inbox import RawEvent
-from shared.lifecycle import Lane, Status
+from shared.lifecycle import TO_DIAL, Lane
 from shared.services import Services
 from shared.settings import Settings
 from shared.voices import Voices
@@ -58,7 +58,7 @@ def build_site(services: Services) -> Site:
         return [None] * len(rows)
 
     def ring_lanes(stored: Sequence[Accepted]) -> None:
-        for lane in {one.lane for one in stored if one.is_new and one.status is Status.QUEUED}:
+        for lane in {one.lane for one in stored if one.is_new and one.status in TO_DIAL}:
             services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])
 
     events = GroupCommitter(

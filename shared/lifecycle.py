@@ -80,7 +80,7 @@ def _from(*sources: Status, to: Status) -> Transition:
 
 
 #: A phone may be ringing or speaking.
-IN_FLIGHT: Final = (Status.DIALING, Status.DIAL_UNKNOWN, Status.PLACED, Status.ANSWERED)
+IN_FLIGHT: Final = frozenset({Status.DIALING, Status.DIAL_UNKNOWN, Status.PLACED, Status.ANSWERED})
 
 #: A summary settles every call in flight, and alone may correct "undetermined".
 _SETTLES: Final = (*IN_FLIGHT, Status.UNDETERMINED)
@@ -125,6 +125,15 @@ FINALS: Final = frozenset(
         Status.UNDETERMINED,
     }
 )
+
+#: Nobody has begun to dial.
+WAITING: Final = frozenset({Status.SCHEDULED, Status.QUEUED})
+
+#: Somebody should dial now.
+TO_DIAL: Final = frozenset({Status.QUEUED})
+
+#: Nobody knows whether a phone rang.
+DOUBTFUL: Final = frozenset({Status.DIAL_UNKNOWN, Status.UNDETERMINED})
 
 #: Statuses the provider hears of while the call is under way, when its endpoint subscribes.
 PROGRESS: Final = frozenset({Status.PLACED, Status.ANSWERED, Status.DIAL_UNKNOWN})

@@ -67,7 +67,6 @@ class PlaceCalls:
             self._record,
             bounds=Bounds(batch=200, waiting=100_000, patience_s=20, pause_s=0),
         )
-        services.database.run(lambda connection: dial.open_pace(connection, self._pace.subaccount_id))
 
     def __call__(self, lane: Lane) -> None:
         """Dial until the lane is empty, held back for long, or the time of one run is over."""

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from shared import jobs
 from shared.db.database import is_away
 from shared.db.queries import dial, inbox, moves
-from shared.lifecycle import Lane, Status
+from shared.lifecycle import TO_DIAL, Lane
 from shared.matching import Candidate, choose
 from shared.sealing import Unsealable
 from shared.services import Services, timing_of
@@ -93,7 +93,7 @@ class ReconcileEvents:
         moved = self._services.database.run(partial(self._reconcile, kept=kept))
         if any(one.callbacks for one in moved):
             self._services.doorbell.ring(jobs.DELIVER_CALLBACKS)
-        for lane in {one.lane for one in moved if one.status is Status.QUEUED}:
+        for lane in {one.lane for one in moved if one.status in TO_DIAL}:
             self._services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])
 
     def _parsed(self, row: inbox.InboxRow) -> WebhookEvent:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from shared import jobs, lifeline, log
 from shared.db.database import is_away
 from shared.db.queries import moves, sweep
-from shared.lifecycle import Event, Lane, Move, Status
+from shared.lifecycle import DOUBTFUL, Event, Lane, Move, Status
 from shared.reasons import Reason
 from shared.services import Services, build_services, timing_of
 from shared.settings import Settings
@@ -47,7 +47,7 @@ def sweep_once(services: Services, process: str) -> None:
     )
     database.run(lambda connection: sweep.beat(connection, process), alone=True)
     for one in moved:
-        if one.status in (Status.DIAL_UNKNOWN, Status.UNDETERMINED):
+        if one.status in DOUBTFUL:
             events.warning("message_overdue", message_id=one.message_id, status=one.status, was=one.was)
     _ring(services)
 

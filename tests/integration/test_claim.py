@@ -295,3 +295,13 @@ def test_a_claim_from_a_long_queue_reads_only_its_head(stage, analysed):
 
     assert "messages_queue_idx" in plan
     assert "Seq Scan on messages" not in plan
+
+
+def test_the_first_claim_of_a_subaccount_takes_what_its_new_pace_allows(stage):
+    stage.execute("DELETE FROM subaccounts")
+    kept = [stage.keep(f"+659100000{n}") for n in range(3)]
+
+    claimed = claim(stage, limits=pace(dials_per_second=1))
+
+    assert len(claimed.calls) == 1
+    assert sorted(row.status for row in map(stage.message, kept)) == ["dialing", "queued", "queued"]

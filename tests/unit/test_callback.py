@@ -55,9 +55,7 @@ def test_what_is_not_known_is_null_and_never_missing():
     data = json.loads(body(an_event(**dict.fromkeys(unknown), metadata={})))["data"]
 
     assert list(data) == list(json.loads(body(an_event()))["data"])
-    assert [data[name] for name in ("sessionId", "answeredAt", "endedAt", "durationSeconds", "heard")] == [
-        None
-    ] * 5
+    assert [data[name] for name in ("sessionId", "answeredAt", "endedAt", "durationSeconds", "heard")] == [None] * 5
     assert data["quality"] == {"mos": None}
     assert data["metadata"] == {}
 
@@ -141,9 +139,7 @@ def test_the_headers_are_those_of_standard_webhooks():
 def test_the_time_zone_of_the_clock_does_not_matter():
     singapore = NOW.astimezone(timezone(timedelta(hours=8)))
 
-    assert headers("cb_1", b"{}", secrets=[NEW], at=singapore) == headers(
-        "cb_1", b"{}", secrets=[NEW], at=NOW
-    )
+    assert headers("cb_1", b"{}", secrets=[NEW], at=singapore) == headers("cb_1", b"{}", secrets=[NEW], at=NOW)
 
 
 def test_a_later_attempt_keeps_the_id_and_signs_its_own_time():

@@ -216,9 +216,7 @@ def test_a_retry_says_how_long_to_wait(status):
     assert (verdict.disposition, verdict.retry_after_s) == (Disposition.RETRY, 7.0)
 
 
-@pytest.mark.parametrize(
-    "header", [None, "", "-1", "1.5", "soon", "Mon, 05 Oct 2026 09:12:10 GMT", "٣", "9" * 40]
-)
+@pytest.mark.parametrize("header", [None, "", "-1", "1.5", "soon", "Mon, 05 Oct 2026 09:12:10 GMT", "٣", "9" * 40])
 def test_an_unreadable_retry_after_is_none(header):
     assert codes.retry_after_s(header) is None
 

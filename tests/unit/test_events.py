@@ -89,9 +89,7 @@ JSON_VALUES = st.recursive(
     | st.integers(-(10**30), 10**30)
     | st.floats()
     | st.text(max_size=8)
-    | st.sampled_from(
-        ["null", "", "26", "-2010", "1e999", "\x00", "\ud800", "2027-03-01T10:00:00", "0001-01-01"]
-    ),
+    | st.sampled_from(["null", "", "26", "-2010", "1e999", "\x00", "\ud800", "2027-03-01T10:00:00", "0001-01-01"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 )
@@ -166,11 +164,7 @@ def test_any_unicode_encoding_is_read(encoding):
 
 def test_keys_may_come_in_any_case():
     def shouting(value):
-        return (
-            {key.upper(): shouting(member) for key, member in value.items()}
-            if isinstance(value, dict)
-            else value
-        )
+        return {key.upper(): shouting(member) for key, member in value.items()} if isinstance(value, dict) else value
 
     assert parse(json.dumps(shouting(A_SUMMARY)).encode()) == parse(json.dumps(A_SUMMARY).encode())
     assert parse(json.dumps(shouting(A_CALL_ACTION)).encode()) == parse(json.dumps(A_CALL_ACTION).encode())

@@ -113,9 +113,7 @@ def test_a_masked_number_never_shows_more_than_country_code_and_four_digits(numb
 
     assert re.fullmatch(r"\+?[0-9]{0,3}\*{4}[0-9]{0,4}", shown)
     assert masked(shown) == shown
-    hidden = sum(character.isdigit() for character in number) - sum(
-        character.isdigit() for character in shown
-    )
+    hidden = sum(character.isdigit() for character in number) - sum(character.isdigit() for character in shown)
     if re.fullmatch(r"\+[0-9]{3,15}", number):
         assert hidden >= len(shown.partition("****")[2])
 

@@ -126,9 +126,7 @@ def test_every_attempt_of_a_policy_fits_the_types_default_lifetime(kind, lifetim
     policy, call_s, at, attempts = REDIAL[kind], 40, NOW, 1
     deadline = NOW + timedelta(seconds=lifetime_s)
 
-    while (
-        due := next_redial_at(policy, attempts, now=at, deadline=deadline, call_s=call_s, luck=LUCKY)
-    ) is not None:
+    while (due := next_redial_at(policy, attempts, now=at, deadline=deadline, call_s=call_s, luck=LUCKY)) is not None:
         at, attempts = due + timedelta(seconds=call_s), attempts + 1
 
     assert attempts == policy.max_attempts

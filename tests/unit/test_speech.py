@@ -106,9 +106,7 @@ def test_no_separator_is_a_full_stop(language):
     assert "." not in spell("407", language)
 
 
-@pytest.mark.parametrize(
-    "code", ["", "40", "4" * 13, "40 71", "4-071", "40.7", "\u0664\u0660\u0667", "{code}"]
-)
+@pytest.mark.parametrize("code", ["", "40", "4" * 13, "40 71", "4-071", "40.7", "\u0664\u0660\u0667", "{code}"])
 def test_a_code_of_other_characters_is_refused_without_repeating_it(code):
     with pytest.raises(ValueError, match=r"^code: must be 3 to 12 digits or letters A to Z$"):
         spell(code, "en")

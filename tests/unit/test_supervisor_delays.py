@@ -6,9 +6,7 @@ from deploy.supervisor import FIRST_DELAY, HEALTHY_LIFE, LONGEST_DELAY, restart_
 
 
 def test_a_process_that_dies_at_once_waits_twice_as_long_each_time_up_to_a_limit():
-    delays = list(
-        itertools.accumulate(range(9), lambda previous, _: restart_delay(previous, life=0.0), initial=0.0)
-    )
+    delays = list(itertools.accumulate(range(9), lambda previous, _: restart_delay(previous, life=0.0), initial=0.0))
 
     assert delays[1:] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 10.0]
 

@@ -92,7 +92,7 @@ WITH pace AS (
     AND (b.id IS NULL OR b.busy_until >= m.deadline)
     AND (k.name IS NULL OR k.probe_at <= now())
   ORDER BY m.deadline
-  LIMIT (SELECT calls FROM room)
+  LIMIT COALESCE((SELECT calls FROM room), 0)
   FOR NO KEY UPDATE OF m SKIP LOCKED
 ), one_a_phone AS (
   SELECT DISTINCT ON (destination_key) * FROM candidates ORDER BY destination_key, deadline
@@ -140,22 +140,23 @@ def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_
     would cost the deadline, a destination that another call keeps busy.
     """
     reserve = 0 if lane is Lane.OTP else _OTP_RESERVE
-    rows = connection.execute(
-        _CLAIM,
-        {
-            "subaccount_id": pace.subaccount_id,
-            "rate": pace.dials_per_second,
-            "burst": max(1.0, pace.dials_per_second * _BURST_S),
-            "cap": max(1, round(pace.max_in_flight * (1 - reserve))),
-            "lease_s": pace.lease_s,
-            "ring_s": pace.ring_s,
-            "lane": lane,
-            "wanted": wanted,
-            "claim_id": claim_id,
-        },
-    ).all()
+    asked = {
+        "subaccount_id": pace.subaccount_id,
+        "rate": pace.dials_per_second,
+        "burst": max(1.0, pace.dials_per_second * _BURST_S),
+        "cap": max(1, round(pace.max_in_flight * (1 - reserve))),
+        "lease_s": pace.lease_s,
+        "ring_s": pace.ring_s,
+        "lane": lane,
+        "wanted": wanted,
+        "claim_id": claim_id,
+    }
+    rows = connection.execute(_CLAIM, asked).all()
+    if not rows:
+        open_pace(connection, pace.subaccount_id)  # the first claim of this subaccount ever
+        rows = connection.execute(_CLAIM, asked).all()
     calls = [_claimed(row) for row in rows if row.id is not None]
-    return Claim(calls, room=rows[0].room, waiting=rows[0].waiting) if rows else Claim([], room=0, waiting=False)
+    return Claim(calls, room=rows[0].room, waiting=rows[0].waiting)
 
 
 def _claimed(row: Any) -> ClaimedCall:

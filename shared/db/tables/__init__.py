@@ -1,0 +1,33 @@
+"""
+Every table: columns, constraints, indexes. The migrations build the same; a test compares the two.
+
+The schema defends itself: a CHECK ties final statuses to ``finished_at``, ``due_at`` and the erased text, so that
+one query can prove that each message is final, or open with a due time.
+"""
+
+from shared.db.tables.base import METADATA
+from shared.db.tables.callbacks import CALLBACKS, DELIVERY_ATTEMPTS, FEED_EVENTS
+from shared.db.tables.messages import CALL_LEGS, DIAL_ATTEMPTS, MESSAGES, WEBHOOK_INBOX
+from shared.db.tables.operations import AUDIT_LOG, BREAKERS, HEARTBEATS, LANES, SUBACCOUNTS, VOICES
+from shared.db.tables.senders import API_KEYS, ENDPOINTS, PROVIDERS, SUPPRESSIONS
+
+__all__ = [
+    "API_KEYS",
+    "AUDIT_LOG",
+    "BREAKERS",
+    "CALLBACKS",
+    "CALL_LEGS",
+    "DELIVERY_ATTEMPTS",
+    "DIAL_ATTEMPTS",
+    "ENDPOINTS",
+    "FEED_EVENTS",
+    "HEARTBEATS",
+    "LANES",
+    "MESSAGES",
+    "METADATA",
+    "PROVIDERS",
+    "SUBACCOUNTS",
+    "SUPPRESSIONS",
+    "VOICES",
+    "WEBHOOK_INBOX",
+]

@@ -1,0 +1,76 @@
+"""What operators switch, and what limits the dialling."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    Identity,
+    Integer,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from shared.db.tables.base import METADATA, listed, moment, words
+from shared.lifecycle import Lane
+
+LANES: Final = Table(
+    "lanes",
+    METADATA,
+    Column("lane", Text, primary_key=True),
+    moment("paused_at"),
+    CheckConstraint(f"lane IN ({listed(Lane)})", name="lane"),
+)
+
+SUBACCOUNTS: Final = Table(
+    "subaccounts",
+    METADATA,
+    Column("subaccount_id", Text, primary_key=True),
+    Column("tokens", Double, nullable=False),
+    moment("refilled_at", stamped=True),
+)
+
+BREAKERS: Final = Table(
+    "breakers",
+    METADATA,
+    Column("scope", Text, primary_key=True),  # subaccount or source
+    Column("name", Text, primary_key=True),
+    words("reason"),
+    Column("failures", Integer, nullable=False),
+    Column("probing", Boolean, nullable=False, server_default="false"),  # one message is trying again
+    moment("opened_at", stamped=True),
+    moment("probe_at", required=True),
+)
+
+VOICES: Final = Table(
+    "voices",
+    METADATA,
+    Column("code", Text, primary_key=True),
+    words("locale"),
+    moment("fetched_at", stamped=True),
+)
+
+HEARTBEATS: Final = Table(
+    "heartbeats",
+    METADATA,
+    Column("process", Text, primary_key=True),
+    moment("beat_at", stamped=True),
+)
+
+AUDIT_LOG: Final = Table(
+    "audit_log",
+    METADATA,
+    Column("audit_id", BigInteger, Identity(), primary_key=True),
+    moment("at", stamped=True),
+    words("actor"),
+    words("action"),
+    words("target"),
+    Column("before", JSONB),
+    Column("after", JSONB),
+)

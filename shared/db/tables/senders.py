@@ -1,0 +1,65 @@
+"""Who may send, and where their callbacks go."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from shared.db.tables.base import METADATA, moment, words
+
+PROVIDERS: Final = Table(
+    "providers",
+    METADATA,
+    Column("provider_id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("countries", ARRAY(Text)),  # null: the setting ALLOWED_COUNTRIES
+    Column("last_sequence", BigInteger, nullable=False, server_default="0"),
+    moment("disabled_at"),
+    moment("created_at", stamped=True),
+)
+
+API_KEYS: Final = Table(
+    "api_keys",
+    METADATA,
+    Column("key_id", Text, primary_key=True),
+    Column("provider_id", ForeignKey("providers.provider_id"), nullable=False, index=True),
+    Column("secret_hash", LargeBinary, nullable=False),
+    moment("expires_at"),
+    moment("revoked_at"),
+    moment("created_at", stamped=True),
+)
+
+ENDPOINTS: Final = Table(
+    "endpoints",
+    METADATA,
+    Column("endpoint_id", Text, primary_key=True),
+    Column("provider_id", ForeignKey("providers.provider_id"), nullable=False),
+    words("url"),
+    Column("secret", LargeBinary, nullable=False),  # sealed
+    Column("event_types", ARRAY(Text), nullable=False),
+    moment("disabled_at"),
+    words("disabled_reason", required=False),
+    moment("failing_since"),
+    moment("created_at", stamped=True),
+    UniqueConstraint("provider_id", "url"),
+)
+
+SUPPRESSIONS: Final = Table(
+    "suppressions",
+    METADATA,
+    Column("provider_id", ForeignKey("providers.provider_id"), primary_key=True),
+    Column("destination_key", LargeBinary, primary_key=True),
+    words("destination_masked"),
+    words("reason"),
+    moment("created_at", stamped=True),
+)
