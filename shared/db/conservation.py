@@ -41,7 +41,11 @@ _OVERDUE: Final = "now() - :grace * interval '1 second'"
 CHECKS: Final[Mapping[str, _Check]] = {
     "message_overdue": _Check(
         "open, and nobody looked after it when it was due",
-        f"SELECT id FROM messages WHERE finished_at IS NULL AND due_at < {_OVERDUE}",
+        # A queued message may wait for its turn or for a paused lane, but not beyond its deadline.
+        f"""
+        SELECT id FROM messages
+        WHERE finished_at IS NULL AND CASE WHEN status = 'queued' THEN deadline ELSE due_at END < {_OVERDUE}
+        """,
     ),
     "message_neither_open_nor_final": _Check(
         "its status, due time, finish and text contradict each other",

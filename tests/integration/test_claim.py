@@ -20,8 +20,7 @@ NUMBER = "+6581234567"
 @pytest.fixture
 def stage(settings):
     with staged(settings) as stage:
-        stage.database.run(lambda connection: dial.open_pace(connection, "test_voice"))
-        stage.execute("UPDATE subaccounts SET tokens = 1e6")
+        stage.database.run(lambda connection: dial.open_pace(connection, "test_voice", 1e6))
         yield stage
 
 

@@ -105,7 +105,7 @@ ATTEMPT = (
 OLD = "now() - interval '301 seconds'"
 #: What breaks each promise, with the CHECKs that would not let it happen out of the way.
 BREAKAGES = {
-    "message_overdue": [f"UPDATE messages SET due_at = {OLD} WHERE finished_at IS NULL"],
+    "message_overdue": [f"UPDATE messages SET due_at = {OLD}, deadline = {OLD} WHERE finished_at IS NULL"],
     "message_neither_open_nor_final": [
         "ALTER TABLE messages DROP CONSTRAINT messages_erased_check",
         "UPDATE messages SET content = 'a text' WHERE finished_at IS NOT NULL",
@@ -188,3 +188,10 @@ def test_offenders_are_counted_all_and_named_in_part(ringpost, accepted, databas
     [finding] = as_json(ringpost("audit", "--json"), code=1)["findings"]
 
     assert (finding["count"], len(finding["ids"])) == (SHOWN + 5, SHOWN)
+
+
+def test_a_message_that_waits_its_turn_before_its_deadline_is_accounted_for(ringpost, database, accepted):
+    accepted("OTP1")
+    execute(database, f"UPDATE messages SET due_at = {OLD}, deadline = now() + interval '1 hour'")
+
+    assert as_json(ringpost("audit", "--json"))["findings"] == []

@@ -180,7 +180,7 @@ def test_one_id_that_is_not_set_aside_leaves_all_of_them_alone(ringpost, databas
 def claimed(database, settings):
     pace = dial.Pace(settings.eight_x_eight_subaccount_id, 50, 500, 30, 60)
     with database.transaction() as connection:
-        dial.open_pace(connection, pace.subaccount_id)
+        dial.open_pace(connection, pace.subaccount_id, 1)
     with database.transaction() as connection:
         return dial.claim(connection, pace, Lane.OTP, wanted=10, claim_id="c").calls
 

@@ -140,10 +140,11 @@ def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_
     would cost the deadline, a destination that another call keeps busy.
     """
     reserve = 0 if lane is Lane.OTP else _OTP_RESERVE
+    burst = max(1.0, pace.dials_per_second * _BURST_S)
     asked = {
         "subaccount_id": pace.subaccount_id,
         "rate": pace.dials_per_second,
-        "burst": max(1.0, pace.dials_per_second * _BURST_S),
+        "burst": burst,
         "cap": max(1, round(pace.max_in_flight * (1 - reserve))),
         "lease_s": pace.lease_s,
         "ring_s": pace.ring_s,
@@ -153,7 +154,7 @@ def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_
     }
     rows = connection.execute(_CLAIM, asked).all()
     if not rows:
-        open_pace(connection, pace.subaccount_id)  # the first claim of this subaccount ever
+        open_pace(connection, pace.subaccount_id, burst)  # the first claim of this subaccount ever
         rows = connection.execute(_CLAIM, asked).all()
     calls = [_claimed(row) for row in rows if row.id is not None]
     return Claim(calls, room=rows[0].room, waiting=rows[0].waiting)
@@ -196,11 +197,11 @@ def give_back(connection: Connection, claim_id: str) -> list[moves.Moved]:
     )
 
 
-def open_pace(connection: Connection, subaccount_id: str) -> None:
-    """Make sure that the subaccount has its row to pace by."""
+def open_pace(connection: Connection, subaccount_id: str, tokens: float) -> None:
+    """Make sure that the subaccount has its row to pace by; a new one may dial *tokens* calls at once."""
     connection.execute(
-        text("INSERT INTO subaccounts (subaccount_id, tokens) VALUES (:id, 1) ON CONFLICT DO NOTHING"),
-        {"id": subaccount_id},
+        text("INSERT INTO subaccounts (subaccount_id, tokens) VALUES (:id, :tokens) ON CONFLICT DO NOTHING"),
+        {"id": subaccount_id, "tokens": tokens},
     )
 
 
