@@ -156,7 +156,7 @@ def test_the_audit_finds_a_final_message_that_kept_its_text(ringpost, canceled, 
 
 def test_the_grace_is_the_operator_s_to_choose(ringpost, accepted, database):
     accepted("OTP1")
-    execute(database, "UPDATE messages SET due_at = now() - interval '20 seconds'")
+    execute(database, "UPDATE messages SET deadline = now() - interval '20 seconds'")
 
     patient, strict = ringpost("audit"), ringpost("audit", "--grace", "10")
 
@@ -183,7 +183,7 @@ def test_a_corrected_message_has_its_two_events(ringpost, accepted, database):
 
 def test_offenders_are_counted_all_and_named_in_part(ringpost, accepted, database):
     accepted(*(f"OTP{number}" for number in range(SHOWN + 5)))
-    execute(database, f"UPDATE messages SET due_at = {OLD}")
+    execute(database, f"UPDATE messages SET deadline = {OLD}")
 
     [finding] = as_json(ringpost("audit", "--json"), code=1)["findings"]
 
