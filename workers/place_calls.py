@@ -86,7 +86,7 @@ class PlaceCalls:
                 return
             asked = min(free, _CLAIM_LIMIT)
             claim = self._claim(lane, asked)
-            if not claim.waiting or (not claim.calls and claim.room):
+            if not claim.waiting:
                 return  # empty, paused, or only busy destinations wait: their end, or the sweeper, rings again
             if claim.room < asked:
                 self.senders.pause(_HELD_BACK_S)

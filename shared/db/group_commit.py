@@ -183,12 +183,12 @@ class GroupCommitter(Generic[Row, Result]):
         except Exception as error:  # noqa: BLE001  it is told to whoever waits
             self._apologise(batch, error)
             return
-        for (_, ticket), result in zip(batch, results, strict=True):
-            ticket.settle(result)
         try:
-            self._after(results)
+            self._after(results)  # first, as those who wake up have long answers to write
         except Exception:  # what is stored is stored
             log.exception("after_commit_failed", committer=self._name)
+        for (_, ticket), result in zip(batch, results, strict=True):
+            ticket.settle(result)
 
     def _apologise(self, batch: list[tuple[Row, Ticket[Result]]], error: Exception) -> None:
         if is_away(error):

@@ -52,7 +52,7 @@ class Claim:
 
     calls: list[ClaimedCall]
     room: int  # how many the pace allowed
-    waiting: bool  # something was due in a lane that may dial
+    waiting: bool  # more was due than the room held, in a lane that may dial
 
 
 #: Of an attempt *s*: 8x8 took its callflow, or may have.
@@ -119,12 +119,12 @@ WITH pace AS (
     OR scope = 'source' AND name IN (SELECT source FROM claimed))
 ), spent AS (
   UPDATE subaccounts s SET tokens = p.tokens - (SELECT count(*) FROM claimed), refilled_at = p.time
-  FROM pace p WHERE s.subaccount_id = :subaccount_id
+  FROM pace p WHERE s.subaccount_id = :subaccount_id AND EXISTS (SELECT FROM claimed)
 )
 SELECT r.calls AS room, c.*, now() AS claimed_at,
   c.redial_unknown AND 1 + (SELECT count(*) FROM dial_attempts s WHERE s.message_id = c.id AND {MAYBE_ACCEPTED})
     < c.max_attempts AS may_redial,
-  r.is_open AND
+  r.is_open AND (SELECT count(*) FROM candidates) >= r.calls AND
   (SELECT deadline FROM messages WHERE status = 'queued' AND lane = :lane AND due_at <= now() AND deadline > now()
     ORDER BY deadline LIMIT 1) IS NOT NULL AS waiting
 FROM room r LEFT JOIN claimed c ON true
