@@ -50,7 +50,7 @@ def webhook_routes(site: Site) -> Blueprint:
             raise Problem("body_too_large", f"A webhook may have at most {_MAX_BODY} bytes.")
         try:
             return _json(_keep(site, raw) or _OK)
-        except OSError:
+        except Exception:  # neither PostgreSQL nor the disk takes it, whatever their reasons
             log.exception("event_not_kept")
             raise Problem("unavailable", "The event could not be kept. Send it again.", retry_after_s=1) from None
 
@@ -65,7 +65,7 @@ def _keep(site: Site, raw: bytes) -> bytes | None:
         The reply that the event itself asks for: a call action is answered with a hangup, wherever it came in.
 
     Raises:
-        OSError: Neither takes it. Never for a call action, which must be answered all the same.
+        Exception: Neither takes it. Never for a call action, which must be answered all the same.
     """
     event = parse(raw)
     key = dedupe_key(raw, event)
@@ -73,10 +73,12 @@ def _keep(site: Site, raw: bytes) -> bytes | None:
     reply = hang_up_reply(event.client_action_id) if isinstance(event, CallAction) else None
     try:
         site.events.put([kept], _COMMIT_S)
-    except (DatabaseAway, Overloaded):
+    except Exception as error:
+        if not isinstance(error, DatabaseAway | Overloaded):
+            log.exception("event_not_stored")
         try:
             site.spool.append(kept)
-        except OSError:
+        except Exception:
             if reply is None:
                 raise
             log.exception("call_action_not_kept")

@@ -63,6 +63,7 @@ class Event(StrEnum):
     SESSION_TO_REDIAL = "session_to_redial"
     DOUBT_TO_REDIAL = "doubt_to_redial"
     DEADLINE_PASSED = "deadline_passed"
+    DOUBT_REMAINED = "doubt_remained"
     SUMMARY_MISSING = "summary_missing"
     CANCEL_ASKED = "cancel_asked"
 
@@ -108,6 +109,8 @@ TRANSITIONS: Final[Mapping[Event, Transition]] = {
     Event.SESSION_TO_REDIAL: _from(*IN_FLIGHT, to=Status.QUEUED),
     Event.DOUBT_TO_REDIAL: _from(Status.DIAL_UNKNOWN, to=Status.QUEUED),
     Event.DEADLINE_PASSED: _from(Status.SCHEDULED, Status.QUEUED, to=Status.EXPIRED),
+    # The deadline passed while a redial waited, but the doubtful call before it may have been heard.
+    Event.DOUBT_REMAINED: _from(Status.QUEUED, to=Status.UNDETERMINED),
     Event.SUMMARY_MISSING: _from(Status.DIAL_UNKNOWN, Status.PLACED, Status.ANSWERED, to=Status.UNDETERMINED),
     Event.CANCEL_ASKED: _from(Status.SCHEDULED, Status.QUEUED, to=Status.CANCELED),
 }

@@ -232,8 +232,8 @@ def _error_redial_at(attempt: Candidate, rule: ErrorRule, timing: Timing, luck: 
     """After a fault of 8x8's own, or of our account: no phone rang, so dialling again disturbs nobody."""
     if rule.scope is Scope.SOURCE:
         return after_breaker(attempt.accepted_attempts, timing, now=attempt.now)
-    spare = min(1, attempt.spare_attempts) if rule.redial_once else attempt.spare_attempts
-    if not rule.redial or attempt.accepted_attempts >= attempt.max_attempts + spare:
+    allowed = attempt.max_attempts + attempt.spare_attempts
+    if not rule.redial or attempt.accepted_attempts >= (min(allowed, 2) if rule.redial_once else allowed):
         return None
     retry_at = retry_policy.next_capacity_retry_at(attempt.accepted_attempts, now=attempt.now, luck=luck)
     return retry_at if retry_at < attempt.deadline else None

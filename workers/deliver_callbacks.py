@@ -128,7 +128,7 @@ class DeliverCallbacks:
             return
         self._release(self._lines.fail(claimed.endpoint_id))
         # Not before the endpoint is on record as failing may more be claimed for it.
-        recorded.wait(_RECORD_S)
+        recorded.wait(_RECORD_S, withdraw=False)
 
     def _release(self, unsent: Sequence[callbacks.ClaimedCallback]) -> None:
         """Give callbacks back. While PostgreSQL is away, the end of their lease does that."""

@@ -173,9 +173,10 @@ class PlaceCalls:
         results = [_result(one) for one in sent]
 
         def write(connection: Connection) -> tuple[dict[_Breaker, int], list[str], list[moves.Moved], bool]:
+            # Messages before breakers, as whoever reconciles does: two that lock in turn never wait for each other.
+            recorded = dial.record(connection, results)
             opened = self._pause_refused(connection, sent)
-            closed = self._resume_accepted(connection, sent)
-            return opened, closed, *dial.record(connection, results)
+            return opened, self._resume_accepted(connection, sent), *recorded
 
         opened, closed, moved, early = self._services.database.run(write, patience_s=patience_s)
         for (scope, name, reason), failures in opened.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -56,28 +56,26 @@ class ReconcileEvents:
     def _run(self) -> None:
         stop_at = time.monotonic() + _RUN_S
         while time.monotonic() < stop_at:
-            rows = self._services.database.run(
-                lambda connection: inbox.claim(connection, wanted=_CLAIM_LIMIT, lease_s=_LEASE_S), alone=True
-            )
-            if not rows:
+            fresh = self._claim(partial(inbox.claim, wanted=_CLAIM_LIMIT, lease_s=_LEASE_S))
+            tried = self._claim(partial(inbox.claim_again, lease_s=_LEASE_S))
+            if not fresh and not tried:
                 return
-            self._handle(rows)
         self._services.doorbell.ring(jobs.RECONCILE_EVENTS)
 
-    def _handle(self, rows: Sequence[inbox.InboxRow]) -> None:
-        """Whoever failed or killed its worker before goes alone, so that it takes nobody along."""
-        fresh = [row for row in rows if row.attempts == 1]
-        for batch in (fresh, *([row] for row in rows if row.attempts > 1)):
-            if not batch:
-                continue
-            try:
-                self._apply(batch)
-            except Exception as error:
-                if is_away(error):
-                    raise
-                log.exception("events_not_applied", events=len(batch), first=batch[0].inbox_id)
-                if len(batch) > 1:
-                    self._one_by_one(batch)
+    def _claim(self, take: Callable[[Connection], list[inbox.InboxRow]]) -> int:
+        """Take webhooks and apply them; says how many. Those tried before come alone, each with its own count."""
+        rows = self._services.database.run(take, alone=True)
+        if not rows:
+            return 0
+        try:
+            self._apply(rows)
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.exception("events_not_applied", events=len(rows), first=rows[0].inbox_id)
+            if len(rows) > 1:
+                self._one_by_one(rows)
+        return len(rows)
 
     def _one_by_one(self, batch: Sequence[inbox.InboxRow]) -> None:
         for row in batch:

@@ -24,9 +24,10 @@ class SingleFlight:
         try:
             while self._asked():
                 work()
-        finally:
+        except BaseException:
             with self._lock:
                 self._running = False
+            raise
 
     def _asked(self) -> bool:
         with self._lock:

@@ -6,14 +6,16 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from shared import jobs, lifeline, log
-from shared.db.database import is_away
+from shared.db.database import Database, DatabaseAway, is_away
 from shared.db.queries import moves, sweep
 from shared.lifecycle import DOUBTFUL, Event, Lane, Move, Status
 from shared.reasons import Reason
@@ -28,44 +30,86 @@ events = structlog.get_logger()
 
 
 def sweep_once(services: Services, process: str) -> None:
-    """One round: what is overdue moves, what waits is rung for."""
+    """
+    One round: what is overdue moves, what waits is rung for.
+
+    Each step stands alone: one that fails is told and tried again in the next round, and hinders no other.
+
+    Raises:
+        DatabaseAway: Nothing can be done now.
+    """
     database = services.database
     timing = timing_of(services.settings)
-    moved: list[moves.Moved] = []
-    moved += _paged(services, Status.SCHEDULED, lambda row: Move(row.id, Event.TIME_CAME, due_in_s=0))
-    moved += _paged(services, Status.DIALING, lambda row: _lapsed(row, timing))
-    moved += _paged(services, Status.DIAL_UNKNOWN, _doubtful)
-    for status in (Status.PLACED, Status.ANSWERED):
-        moved += _paged(services, status, lambda row: _missing(row, Reason.NO_SUMMARY))
-    moved += _expired(services)
-    database.run(sweep.free_destinations, alone=True)
-    if parked := database.run(sweep.park_poison, alone=True):
-        events.error("events_parked", inbox_ids=parked)
-    database.run(
-        lambda connection: sweep.purge_inbox(connection, services.settings.inbox_retention_seconds),
-        alone=True,
-    )
-    database.run(lambda connection: sweep.beat(connection, process), alone=True)
+    keep_s = services.settings.inbox_retention_seconds
+    steps: dict[str, Callable[[], object]] = {
+        "begin_scheduled": lambda: _move(services, _overdue(Status.SCHEDULED), _begun),
+        "lapse_leases": lambda: _move(services, _overdue(Status.DIALING), lambda row: _lapsed(row, timing)),
+        "end_doubts": lambda: _move(services, _overdue(Status.DIAL_UNKNOWN), _doubtful),
+        "miss_placed": lambda: _move(services, _overdue(Status.PLACED), _missing),
+        "miss_answered": lambda: _move(services, _overdue(Status.ANSWERED), _missing),
+        **{f"expire_{lane}": partial(_move, services, partial(_past_deadline, lane), _expired) for lane in Lane},
+        "free_destinations": lambda: database.run(sweep.free_destinations, alone=True),
+        "park_poison": lambda: _park(database),
+        "purge_inbox": lambda: database.run(lambda connection: sweep.purge_inbox(connection, keep_s), alone=True),
+        "beat": lambda: database.run(lambda connection: sweep.beat(connection, process), alone=True),
+        "ring": lambda: _ring(services),
+    }
+    for name, step in steps.items():
+        try:
+            step()
+        except DatabaseAway:
+            raise
+        except Exception:  # noqa: BLE001  the other steps are somebody's last hope, too
+            events.exception("sweep_step_failed", step=name)
+
+
+#: Reads and locks one page of overdue messages: connection, after which, how many.
+_Select = Callable[[Connection, sweep.Place, int], list[sweep.Overdue]]
+
+
+def _overdue(status: Status) -> _Select:
+    return lambda connection, after, page: sweep.overdue(connection, status, after, page)
+
+
+def _past_deadline(lane: Lane, connection: Connection, after: sweep.Place, page: int) -> list[sweep.Overdue]:
+    return sweep.past_deadline(connection, lane, after, page)
+
+
+def _move(services: Services, select: _Select, decide: Callable[[sweep.Overdue], Move]) -> None:
+    """Every overdue message, a page a transaction; in a page that fails one by one: no bad row hides another."""
+    after, size = sweep.START, _PAGE
+    while True:
+        rows: list[sweep.Overdue] = []
+
+        def page(connection: Connection, after: sweep.Place = after, size: int = size) -> list[moves.Moved]:
+            rows[:] = select(connection, after, size)  # noqa: B023  filled for this round of the loop
+            return moves.apply(connection, [decide(row) for row in rows])  # noqa: B023
+
+        try:
+            _tell(services.database.run(page))
+        except DBAPIError:
+            if size > 1:
+                size = 1
+                continue
+            events.exception("message_not_swept", message_id=rows[0].id if rows else None)
+        if len(rows) < size:
+            return
+        after = (rows[-1].since, rows[-1].id)
+
+
+def _tell(moved: Sequence[moves.Moved]) -> None:
     for one in moved:
         if one.status in DOUBTFUL:
             events.warning("message_overdue", message_id=one.message_id, status=one.status, was=one.was)
-    _ring(services)
 
 
-def _paged(services: Services, status: Status, decide: Callable[[sweep.Overdue], Move]) -> Iterator[moves.Moved]:
-    """Every message overdue in *status*, a page a transaction, by key: rows that cannot move hide nobody."""
-    after = ""
-    while True:
+def _park(database: Database) -> None:
+    if parked := database.run(sweep.park_poison, alone=True):
+        events.error("events_parked", inbox_ids=parked)
 
-        def page(connection: Connection, after: str = after) -> tuple[list[sweep.Overdue], list[moves.Moved]]:
-            rows = sweep.overdue(connection, status, after)
-            return rows, moves.apply(connection, [decide(row) for row in rows])
 
-        rows, moved = services.database.run(page)
-        yield from moved
-        if len(rows) < _PAGE:
-            return
-        after = rows[-1].id
+def _begun(row: sweep.Overdue) -> Move:
+    return Move(row.id, Event.TIME_CAME, due_in_s=0)
 
 
 def _lapsed(row: sweep.Overdue, timing: Timing) -> Move:
@@ -87,26 +131,18 @@ def _doubtful(row: sweep.Overdue) -> Move:
     """Dial again where the sender asked for that rather than a doubt, and the deadline still runs."""
     if row.may_redial and row.deadline > row.now:
         return Move(row.id, Event.DOUBT_TO_REDIAL, row.attempt_id, reason=Reason.NEVER_CONFIRMED, due_in_s=0)
-    return _missing(row, Reason.NEVER_CONFIRMED)
+    return Move(row.id, Event.SUMMARY_MISSING, row.attempt_id, reason=Reason.NEVER_CONFIRMED)
 
 
-def _missing(row: sweep.Overdue, reason: Reason) -> Move:
-    return Move(row.id, Event.SUMMARY_MISSING, row.attempt_id, reason=reason)
+def _missing(row: sweep.Overdue) -> Move:
+    return Move(row.id, Event.SUMMARY_MISSING, row.attempt_id, reason=Reason.NO_SUMMARY)
 
 
-def _expired(services: Services) -> Iterator[moves.Moved]:
-    after = ""
-    while True:
-
-        def page(connection: Connection, after: str = after) -> tuple[list[str], list[moves.Moved]]:
-            ids = sweep.past_deadline(connection, after)
-            return ids, sweep.expire(connection, ids)
-
-        ids, moved = services.database.run(page)
-        yield from moved
-        if len(ids) < _PAGE:
-            return
-        after = ids[-1]
+def _expired(row: sweep.Overdue) -> Move:
+    """Too late to dial; but a doubtful call of before may have been heard, and its summary may still say so."""
+    if row.has_doubt:
+        return Move(row.id, Event.DOUBT_REMAINED, reason=Reason.NEVER_CONFIRMED)
+    return Move(row.id, Event.DEADLINE_PASSED, reason=Reason.DEADLINE_PASSED)
 
 
 def _ring(services: Services) -> None:

@@ -53,15 +53,19 @@ class Ticket(Generic[Result]):
             self._error = error
             self._answered.release()
 
-    def wait(self, timeout_s: float) -> Result:
+    def wait(self, timeout_s: float, *, withdraw: bool = True) -> Result:
         """
         What the write gave for this row.
+
+        Args:
+            timeout_s: Longest wait, in seconds.
+            withdraw: After it, a row that is not written yet never will be; otherwise it goes its way unwatched.
 
         Raises:
             DatabaseAway: PostgreSQL is away, or did not answer within *timeout_s* seconds.
         """
         if not self._answered.acquire(timeout=max(0, timeout_s)):
-            self.given_up = True
+            self.given_up = withdraw
             raise DatabaseAway("no answer in time")
         if self._error is not None:
             raise self._error

@@ -304,3 +304,34 @@ def test_the_first_claim_of_a_subaccount_takes_what_its_new_pace_allows(stage):
 
     assert len(claimed.calls) == 1
     assert sorted(row.status for row in map(stage.message, kept)) == ["dialing", "queued", "queued"]
+
+
+def test_a_lost_claim_is_given_back_even_after_its_lease(stage):
+    id_ = stage.keep()
+    claim(stage, claim_id="claim_lost")
+    stage.execute("UPDATE messages SET due_at = now()")
+    stage.sweep()
+    lapsed = stage.message(id_).status
+
+    stage.database.run(lambda connection: dial.give_back(connection, "claim_lost"))
+
+    assert (lapsed, stage.message(id_).status) == ("dial_unknown", "queued")
+
+
+def test_a_clock_that_stepped_back_stops_no_dialling(stage):
+    stage.execute("UPDATE subaccounts SET tokens = 0, refilled_at = now() + interval '5 minutes'")
+    id_ = stage.keep()
+
+    claim(stage)
+    (again,) = claim(stage).calls
+
+    assert again.message_id == id_
+
+
+def test_a_new_attempt_forgets_the_session_of_the_one_before(stage):
+    id_ = stage.keep()
+    stage.execute("UPDATE messages SET session_id = 'session-1'")
+
+    claim(stage)
+
+    assert stage.message(id_).session_id is None

@@ -1,10 +1,14 @@
 """Step 4: what 8x8 reports settles the right message once, in one transaction with its events and callbacks."""
 
+import contextlib
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
+from shared.db.queries import moves, sweep
+from shared.lifecycle import Event, Move, Status
 from shared.voice_api.codes import ERROR_RULES
 from shared.voice_api.events import Malformed, SessionSummary
 from tests.integration.worker_stage import PROVIDER, SOURCE, staged, vca, vss
@@ -353,6 +357,47 @@ def test_an_event_that_fails_is_parked_after_five_tries_and_stops_no_other(stage
     assert [stage.message(id_).status for id_ in ids] == ["delivered"] * 3
     assert stage.inbox_results() == ["applied", "parked", "applied", "applied"]
     assert [row.attempts for row in stage.execute("SELECT attempts FROM webhook_inbox WHERE result = 'parked'")] == [5]
+
+
+class Mortal(ReconcileEvents):
+    """Its process dies of one body."""
+
+    def _parsed(self, row):
+        event = super()._parsed(row)
+        if isinstance(event, SessionSummary) and event.session_id == "poison":
+            raise SystemExit
+        return event
+
+
+def test_an_event_that_kills_its_worker_takes_no_other_along(stage):
+    ids = [placed(stage, None) for _ in range(4)]
+    summaries = [stage.summary(id_) for id_ in ids]
+    stage.keep_webhook(*summaries[:2], vss(session_id="poison", destination=NUMBER), *summaries[2:])
+
+    for _ in range(8):
+        with contextlib.suppress(SystemExit):
+            Mortal(stage.services)()
+        stage.execute("UPDATE webhook_inbox SET due_at = now() WHERE processed_at IS NULL")
+    stage.sweep()
+
+    assert [stage.message(id_).status for id_ in ids] == ["delivered"] * 4
+    assert sorted(stage.inbox_results()) == ["applied"] * 4 + ["parked"]
+
+
+def test_a_summary_waits_for_a_sweep_of_its_message_and_corrects_it(stage):
+    id_ = placed(stage)
+    stage.execute("UPDATE messages SET due_at = now()")
+    stage.keep_webhook(stage.summary(id_, "BUSY"))
+    reconciling = threading.Thread(target=stage.reconcile)
+
+    with stage.database.transaction() as connection:
+        rows = sweep.overdue(connection, Status.PLACED, sweep.START, 10)
+        reconciling.start()
+        moves.apply(connection, [Move(row.id, Event.SUMMARY_MISSING, row.attempt_id, reason="x") for row in rows])
+    reconciling.join(10)
+
+    assert stage.message(id_).status == "busy"
+    assert [event.type for event in stage.events(id_)][-2:] == ["message.undetermined", "message.corrected"]
 
 
 def test_a_status_and_its_callbacks_are_written_together_or_not_at_all(stage):

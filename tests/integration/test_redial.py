@@ -45,7 +45,7 @@ def test_a_redial_waits_for_as_long_as_the_policy_says_and_frees_the_phone(stage
 
     (row,) = stage.execute("SELECT status, busy_until, due_at - now() AS wait FROM messages")
     assert (row.status, row.busy_until) == ("queued", None)
-    assert 4 < row.wait.total_seconds() <= 6
+    assert 4 < row.wait.total_seconds() < 6.5
 
 
 @pytest.mark.parametrize("status", ["BUSY", "NO_ANSWER"])
@@ -64,7 +64,7 @@ def test_one_attempt_asked_for_holds_for_8x8s_own_faults_too(stage, code):
 
 
 @pytest.mark.parametrize(
-    ("code", "calls"), [(-2001, 5), (-2002, 5), (-2010, 5), (-2005, 3), (-9999, 3), (-2004, 1), (-2003, 1)]
+    ("code", "calls"), [(-2001, 5), (-2002, 5), (-2010, 5), (-2005, 2), (-9999, 2), (-2004, 1), (-2003, 1)]
 )
 def test_8x8s_own_faults_are_repeated_with_spare_attempts(stage, code, calls):
     id_ = stage.keep(NUMBER, max_attempts=2, spare_attempts=3)
@@ -111,7 +111,7 @@ def test_a_doubtful_call_is_dialled_again_after_the_grace_when_asked_for(stage):
 
     let_grace_pass(stage)
 
-    assert 18 < wait.total_seconds() <= 20
+    assert 18 < wait.total_seconds() < 20.5
     assert stage.state(id_) == ("placed", None)
     assert len(stage.simulator.ledger.accepted) == 2
 

@@ -7,6 +7,7 @@ import os
 import time
 
 import pytest
+from sqlalchemy import text
 
 from deploy.engines import Engines
 from shared.db.database import Database
@@ -97,6 +98,24 @@ def test_without_postgres_events_are_spooled_and_later_stored_exactly_once(stage
     assert len(lines) == 4
     assert not any(b"p-1" in base64.b64decode(json.loads(line)[1]) for line in lines)
     assert [kept(stage).count(key) for key in {key_of(raw) for _, raw in events}] == [1, 1, 1]
+
+
+def test_events_are_spooled_whatever_keeps_postgres_from_storing_them(stage):
+    rename = "ALTER TABLE {} RENAME TO {}"
+    with stage.services.database.transaction() as connection:
+        connection.execute(text(rename.format("webhook_inbox", "hidden_inbox")))
+    try:
+        replies = [stage.webhook(kind, raw) for kind, raw in (("vss", SUMMARY % b"r-1"), ("vss", ACTION % b"r-2"))]
+        lines = [line for path in spooled(stage) for line in path.read_text().splitlines()]
+    finally:
+        with stage.services.database.transaction() as connection:
+            connection.execute(text(rename.format("hidden_inbox", "webhook_inbox")))
+    wait_until(lambda: not spooled(stage))
+
+    assert [reply.status_code for reply in replies] == [200, 200]
+    assert replies[1].get_json() == HANG_UP
+    assert len(lines) == 2
+    assert [kept(stage).count(key_of(raw)) for raw in (SUMMARY % b"r-1", ACTION % b"r-2")] == [1, 1]
 
 
 def test_a_spool_that_another_process_left_is_replayed_but_not_one_that_it_writes(stage, without_postgres):

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from shared import jobs
 from shared.lifecycle import Lane
@@ -128,3 +129,50 @@ def test_old_webhooks_are_forgotten_but_parked_ones_are_not(stage):
         "new",
         "parked",
     ]
+
+
+def test_a_step_that_fails_hinders_no_other_and_a_row_that_cannot_move_hides_nobody(stage):
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    stuck, fine = stage.keep(scheduled_at=soon), stage.keep(scheduled_at=soon)
+    late = stage.keep()
+    stage.execute("UPDATE messages SET due_at = now() WHERE status = 'scheduled'")
+    stage.execute("UPDATE messages SET deadline = now() WHERE id = :id", id=late)
+    stage.execute(
+        f"ALTER TABLE messages ADD CONSTRAINT stuck CHECK (id <> '{stuck}' OR status = 'scheduled') NOT VALID"
+    )
+    try:
+        stage.sweep()
+    finally:
+        stage.execute("ALTER TABLE messages DROP CONSTRAINT stuck")
+
+    assert [stage.message(id_).status for id_ in (stuck, fine, late)] == ["scheduled", "queued", "expired"]
+    assert jobs.PLACE_CALLS[Lane.OTP] in stage.rung
+
+
+def test_a_message_that_somebody_is_moving_is_left_alone(stage):
+    id_ = stage.keep()
+    stage.dial()
+    stage.execute("UPDATE messages SET due_at = now()")
+
+    with stage.database.transaction() as connection:
+        connection.execute(text("UPDATE messages SET due_at = now() + interval '1 hour' WHERE id = :id"), {"id": id_})
+        stage.sweep()
+
+    assert stage.message(id_).status == "placed"
+
+
+def test_a_redial_that_came_too_late_leaves_the_doubt_of_the_call_before(stage):
+    id_ = stage.keep(redial_unknown=True, max_attempts=2)
+    stage.simulator.set_fault("reply_lost", created=True, count=1)
+    stage.dial()
+    stage.execute("UPDATE messages SET due_at = now()")
+    stage.sweep()
+    stage.execute("UPDATE messages SET deadline = now()")
+    stage.sweep()
+    doubtful = stage.state(id_)
+    stage.keep_webhook(stage.summary(id_, echo=True, session_id="session-late"))
+    stage.reconcile()
+
+    assert doubtful == ("undetermined", "never_confirmed")
+    assert stage.message(id_).status == "delivered"
+    assert stage.events(id_)[-1].type == "message.corrected"

@@ -168,11 +168,12 @@ def record(connection: Connection, deliveries: Sequence[Delivery]) -> None:
 _RELEASE: Final = text("""
 WITH rows AS (
   SELECT * FROM json_to_recordset(:rows) AS x(callback_id text, number int2)
-), unopened AS (
-  DELETE FROM delivery_attempts d USING rows r WHERE d.callback_id = r.callback_id AND d.number = r.number
+), released AS (
+  UPDATE callbacks c SET state = 'due', due_at = now(), attempts = c.attempts - 1
+  FROM rows r WHERE c.callback_id = r.callback_id AND c.state = 'sending' AND c.attempts = r.number
+  RETURNING c.callback_id, r.number
 )
-UPDATE callbacks c SET state = 'due', due_at = now(), attempts = c.attempts - 1
-FROM rows r WHERE c.callback_id = r.callback_id AND c.state = 'sending' AND c.attempts = r.number
+DELETE FROM delivery_attempts d USING released r WHERE d.callback_id = r.callback_id AND d.number = r.number
 """)
 
 

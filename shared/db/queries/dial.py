@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
 from shared.db.queries import moves
-from shared.lifecycle import Event, Lane, Move
+from shared.lifecycle import TRANSITIONS, Event, Lane, Move
 from shared.voice_api.codes import Disposition, Reason
 
 
@@ -70,7 +70,8 @@ _OTP_RESERVE: Final = 0.2
 _CLAIM: Final = text(f"""
 SELECT 1 FROM subaccounts WHERE subaccount_id = :subaccount_id FOR NO KEY UPDATE;
 WITH pace AS (
-  SELECT LEAST(:burst, tokens + :rate * EXTRACT(EPOCH FROM clock.time - refilled_at)) AS tokens, clock.time
+  SELECT LEAST(:burst, tokens + :rate * GREATEST(0, EXTRACT(EPOCH FROM clock.time - refilled_at))) AS tokens,
+    clock.time
   FROM subaccounts, (SELECT clock_timestamp() AS time) AS clock WHERE subaccount_id = :subaccount_id
 ), account AS (
   SELECT probe_at <= now() AS may_probe FROM breakers WHERE scope = 'subaccount' AND name = :subaccount_id
@@ -102,6 +103,7 @@ WITH pace AS (
   UPDATE messages m SET
     status = 'dialing',
     attempt = m.attempt + 1,
+    session_id = NULL,
     attempt_id = 'att_' || substr(m.id, 5) || '_' || (m.attempt + 1),
     due_at = now() + :lease_s * interval '1 second',
     busy_destination = CASE WHEN NOT c.shares THEN m.destination_key END,
@@ -119,7 +121,7 @@ WITH pace AS (
     OR scope = 'source' AND name IN (SELECT source FROM claimed))
 ), spent AS (
   UPDATE subaccounts s SET tokens = p.tokens - (SELECT count(*) FROM claimed), refilled_at = p.time
-  FROM pace p WHERE s.subaccount_id = :subaccount_id AND EXISTS (SELECT FROM claimed)
+  FROM pace p WHERE s.subaccount_id = :subaccount_id AND (EXISTS (SELECT FROM claimed) OR s.refilled_at > p.time)
 )
 SELECT r.calls AS room, c.*, now() AS claimed_at,
   c.redial_unknown AND 1 + (SELECT count(*) FROM dial_attempts s WHERE s.message_id = c.id AND {MAYBE_ACCEPTED})
@@ -181,7 +183,8 @@ def _claimed(row: Any) -> ClaimedCall:
 
 _FORGET: Final = text("""
 UPDATE dial_attempts a SET disposition = :disposition, reason = :reason
-FROM messages m WHERE m.attempt_id = a.attempt_id AND m.status = 'dialing' AND a.claim_id = :claim_id
+FROM messages m WHERE m.attempt_id = a.attempt_id AND m.status = ANY (:sources)
+  AND a.claim_id = :claim_id
 RETURNING m.id, a.attempt_id
 """)
 
@@ -190,7 +193,13 @@ def give_back(connection: Connection, claim_id: str) -> list[moves.Moved]:
     """Back into the queue with a claim whose answer was lost: surely not dialled, as nobody knew of it."""
     reason = Reason.LEASE_LOST
     rows = connection.execute(
-        _FORGET, {"claim_id": claim_id, "disposition": Disposition.NOT_SENT, "reason": reason}
+        _FORGET,
+        {
+            "claim_id": claim_id,
+            "disposition": Disposition.NOT_SENT,
+            "reason": reason,
+            "sources": sorted(TRANSITIONS[Event.DIAL_POSTPONED].sources),
+        },
     ).all()
     return moves.apply(
         connection, [Move(row.id, Event.DIAL_POSTPONED, row.attempt_id, reason=reason, due_in_s=0) for row in rows]

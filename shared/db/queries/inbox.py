@@ -61,15 +61,24 @@ _CLAIM: Final = text("""
 UPDATE webhook_inbox SET attempts = attempts + 1, due_at = now() + :lease_s * interval '1 second'
 WHERE inbox_id IN (
   SELECT inbox_id FROM webhook_inbox
-  WHERE processed_at IS NULL AND due_at <= now() AND attempts < :tries
+  WHERE processed_at IS NULL AND due_at <= now() AND attempts < :tries AND (attempts = 0) = :fresh
   ORDER BY due_at LIMIT :wanted FOR UPDATE SKIP LOCKED)
 RETURNING inbox_id, dedupe_key, body, attempts, EXTRACT(EPOCH FROM now() - received_at)::float8 AS age_s
 """)
 
 
 def claim(connection: Connection, *, wanted: int, lease_s: float) -> list[InboxRow]:
-    """Take due webhooks, counting the try first: a body that kills its worker is counted too."""
-    rows = connection.execute(_CLAIM, {"wanted": wanted, "lease_s": lease_s, "tries": MAX_TRIES})
+    """Take due webhooks that nobody tried yet, counting the try first: one that kills its worker is counted too."""
+    return _take(connection, wanted=wanted, lease_s=lease_s, fresh=True)
+
+
+def claim_again(connection: Connection, *, lease_s: float) -> list[InboxRow]:
+    """Take one webhook whose worker failed or died: alone, so that no other is counted along with it."""
+    return _take(connection, wanted=1, lease_s=lease_s, fresh=False)
+
+
+def _take(connection: Connection, **limits: Any) -> list[InboxRow]:
+    rows = connection.execute(_CLAIM, {**limits, "tries": MAX_TRIES})
     taken = [InboxRow(row.inbox_id, row.dedupe_key, bytes(row.body), row.attempts, row.age_s) for row in rows]
     return sorted(taken, key=lambda row: row.inbox_id)
 
@@ -86,7 +95,7 @@ class Question:
 
 
 # By destination only: sent under two hours ago, still without a session, and not known to be refused.
-_MATCH: Final = text(f"""
+_FOUND: Final = """
 WITH asked AS (
   SELECT * FROM json_to_recordset(:questions) AS x(
     place int, session_id text, client_request_id text, destination_key text, source text)
@@ -101,7 +110,15 @@ WITH asked AS (
   WHERE q.client_request_id IS NULL AND a.settled_at IS NULL AND a.session_id IS NULL
     AND (a.disposition IS NULL OR a.disposition = 'unknown') AND a.started_at > now() - interval '2 hours'
 )
-SELECT f.place, f.rank, a.attempt_id, a.session_id, a.subaccount_id, a.source, a.destination_key,
+"""
+
+# First the messages are locked, in the order of their ids, then they are read: what is decided on holds until it is
+# written. Two statements, as each has a snapshot of its own.
+_MATCH: Final = text(f"""
+{_FOUND}SELECT m.id FROM messages m
+WHERE m.id IN (SELECT a.message_id FROM found f JOIN dial_attempts a USING (attempt_id))
+ORDER BY m.id FOR NO KEY UPDATE;
+{_FOUND}SELECT f.place, f.rank, a.attempt_id, a.session_id, a.subaccount_id, a.source, a.destination_key,
   a.settled_at IS NOT NULL AS is_settled, a.key_pressed, a.answered_at,
   m.id AS message_id, COALESCE(m.attempt_id = a.attempt_id, false) AS is_current, m.status, m.lane, m.plays,
   m.seconds_per_play, m.deadline, m.max_attempts, m.spare_attempts,
@@ -114,7 +131,7 @@ ORDER BY f.place, f.rank
 
 
 def match(connection: Connection, questions: Sequence[Question]) -> dict[int, list[Candidate]]:
-    """The attempts that each event may belong to, best first; the choice is made in ``shared.verdict``."""
+    """The attempts that each event may belong to, best first; the choice is made in ``shared.matching``."""
     asked = [
         {
             "place": question.place,

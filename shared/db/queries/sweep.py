@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import Connection, text
 
-from shared.db.queries import inbox, moves
+from shared.db.queries import inbox
 from shared.db.queries.dial import MAYBE_ACCEPTED
-from shared.lifecycle import Event, Lane, Move, Status
+from shared.lifecycle import Lane, Status
 
 _PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A message whose time to be looked at has come."""
+    """A message whose time to be looked at has come; *since* and *id* are its place in the order."""
 
     id: str
+    since: datetime
     attempt_id: str | None
     attempt: int
     may_redial: bool
+    has_doubt: bool  # a call that 8x8 may have taken is not settled
     deadline: datetime
     now: datetime
     valid_until: datetime | None
@@ -31,39 +32,45 @@ class Overdue:
     seconds_per_play: float
 
 
-_OVERDUE: Final = text(f"""
-SELECT m.id, m.attempt_id, m.attempt, m.deadline,
+Place = tuple[datetime, str]
+#: Before every message.
+START: Final[Place] = (datetime.min.replace(tzinfo=UTC), "")
+
+# Locked until the move is written, and skipped where somebody else is at it: what is overdue here is overdue then.
+# In the order of the partial index, as open rows lie at the far end of the ids.
+_SELECT: Final = f"""
+SELECT m.id, m.{{since}} AS since, m.attempt_id, m.attempt, m.deadline,
   m.redial_unknown AND (SELECT count(*) FROM dial_attempts s WHERE s.message_id = m.id AND {MAYBE_ACCEPTED})
     < m.max_attempts AS may_redial,
+  EXISTS (SELECT FROM dial_attempts s WHERE s.message_id = m.id AND s.settled_at IS NULL AND {MAYBE_ACCEPTED})
+    AS has_doubt,
   now() AS now, a.valid_until, m.plays, m.seconds_per_play
 FROM messages m LEFT JOIN dial_attempts a USING (attempt_id)
-WHERE m.finished_at IS NULL AND m.status = :status AND m.due_at <= now() AND m.id > :after
-ORDER BY m.id LIMIT :page
-""")
+WHERE {{chosen}} AND (m.{{since}}, m.id) > (:since, :id)
+ORDER BY m.{{since}}, m.id LIMIT :page
+FOR NO KEY UPDATE OF m SKIP LOCKED
+"""
+
+_OVERDUE: Final = text(
+    _SELECT.format(since="due_at", chosen="m.finished_at IS NULL AND m.status = :status AND m.due_at <= now()")
+)
 
 
-def overdue(connection: Connection, status: Status, after: str = "") -> list[Overdue]:
-    """One page of the messages in *status* whose due time has passed, in the order of their ids."""
-    rows = connection.execute(_OVERDUE, {"status": status, "after": after, "page": _PAGE})
+def overdue(connection: Connection, status: Status, after: Place, page: int) -> list[Overdue]:
+    """Messages in *status* whose due time has passed, the longest overdue first."""
+    rows = connection.execute(_OVERDUE, {"status": status, "since": after[0], "id": after[1], "page": page})
     return [Overdue(**row._asdict()) for row in rows]
 
 
-_PAST_DEADLINE: Final = text("""
-SELECT id FROM messages
-WHERE status = 'queued' AND lane = ANY (:lanes) AND deadline <= now() AND id > :after
-ORDER BY id LIMIT :page
-""")
+_PAST_DEADLINE: Final = text(
+    _SELECT.format(since="deadline", chosen="m.status = 'queued' AND m.lane = :lane AND m.deadline <= now()")
+)
 
 
-def past_deadline(connection: Connection, after: str = "") -> list[str]:
-    """One page of the messages that nobody began to dial in time."""
-    rows = connection.execute(_PAST_DEADLINE, {"lanes": list(Lane), "after": after, "page": _PAGE})
-    return [row.id for row in rows]
-
-
-def expire(connection: Connection, ids: Sequence[str]) -> list[moves.Moved]:
-    """The deadline passed before dialling: say so."""
-    return moves.apply(connection, [Move(id_, Event.DEADLINE_PASSED, reason="deadline_passed") for id_ in ids])
+def past_deadline(connection: Connection, lane: Lane, after: Place, page: int) -> list[Overdue]:
+    """Messages of *lane* that nobody began to dial in time, or again."""
+    rows = connection.execute(_PAST_DEADLINE, {"lane": lane, "since": after[0], "id": after[1], "page": page})
+    return [Overdue(**row._asdict()) for row in rows]
 
 
 _FREE: Final = text("""
@@ -139,5 +146,6 @@ ON CONFLICT (process) DO UPDATE SET beat_at = now()
 
 
 def beat(connection: Connection, process: str) -> None:
-    """Leave a sign of life that `ringpost status` and alarms read."""
+    """Leave a sign of life that `ringpost status` and alarms read, and forget processes long gone."""
     connection.execute(_BEAT, {"process": process})
+    connection.execute(text("DELETE FROM heartbeats WHERE beat_at < now() - interval '1 day'"))
