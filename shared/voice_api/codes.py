@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from shared.voice_api.events import normalise_status
+
 MAX_STATUS_MESSAGE: Final = 200  # characters
 MAX_RETRY_AFTER_S: Final = 3600.0
 _MAX_CODE: Final = 99_999  # beyond any code of 8x8, and within a PostgreSQL integer
@@ -184,12 +186,6 @@ ERROR_RULES: Final[Mapping[int, ErrorRule]] = {
     -9999: ErrorRule(Reason.UPSTREAM_ERROR, redial=True, redial_once=True),
 }
 UNLISTED_ERROR: Final = ErrorRule(Reason.UPSTREAM_ERROR)  # nothing says that another attempt would be wise
-
-
-def normalise_status(text: str) -> str:
-    """8x8's ``sessionStatus`` or ``callStatus`` in one spelling; older pages and bodies drift from it."""
-    status = text.strip().upper().replace(" ", "_").replace("-", "_")
-    return "CANCELED" if status == "CANCELLED" else status
 
 
 def error_rule(code: int | None) -> ErrorRule:
