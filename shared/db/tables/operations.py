@@ -34,6 +34,15 @@ SUBACCOUNTS: Final = Table(
     Column("subaccount_id", Text, primary_key=True),
     Column("tokens", Double, nullable=False),
     moment("refilled_at", stamped=True),
+    Column("dialed", BigInteger, nullable=False, server_default="0"),  # all dials so far; its growth is the true rate
+    Column("pace", Double),  # dials a second that 8x8 bears, as far as is known; null: what the setting allows
+    Column("pace_refused", Double),  # the pace at the last 429
+    moment("pace_cut_at"),
+    Column("lines", Double),  # calls in flight that the trunk bears, as far as is known; null: the setting
+    Column("lines_refused", Double),  # calls in flight at the last -2010
+    moment("lines_cut_at"),
+    moment("held_until"),  # 8x8's Retry-After
+    moment("otp_claimed_at"),  # other lanes give way to a waiting otp while somebody dials that lane
 )
 
 BREAKERS: Final = Table(
