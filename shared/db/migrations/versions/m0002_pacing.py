@@ -8,7 +8,7 @@ down_revision = '0001'
 branch_labels = None
 depends_on = None
 
-COLUMNS = (
+COLUMNS: tuple[tuple[str, sa.types.TypeEngine[object]], ...] = (
     ('pace', sa.Double()),
     ('pace_refused', sa.Double()),
     ('pace_cut_at', sa.DateTime(timezone=True)),
@@ -27,5 +27,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for name, _ in (*COLUMNS, ('dialed', None)):
+    for name, _ in (*COLUMNS, ("dialed", None)):
         op.drop_column('subaccounts', name)
