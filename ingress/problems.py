@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flask import Response, g
+from flask import Response
 from pydantic_core import to_json
+
+from ingress.lean import LeanResponse, request_id
 
 #: Each code, its HTTP status and its title.
 CODES: Final[Mapping[str, tuple[int, str]]] = {
@@ -68,12 +70,12 @@ class Problem(Exception):
             "status": status,
             "code": self.code,
             "errors": [{"member": error.member, "message": error.message} for error in self.errors],
-            "requestId": g.get("request_id"),
+            "requestId": request_id(),
         }
 
     def response(self) -> Response:
         """The whole answer."""
-        answer = Response(to_json(self.body()), self.status, content_type="application/problem+json")
+        answer = LeanResponse(to_json(self.body()), self.status, content_type="application/problem+json")
         if self.retry_after_s is not None:
             answer.headers["Retry-After"] = str(self.retry_after_s)
         if self.status == CODES["unauthorized"][0]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Connection, CursorResult, text
@@ -30,13 +31,15 @@ class Prepared:
             statements: SQL with ``:name`` where a value goes.
             types: PostgreSQL's type of each value.
         """
+        self.sql: Final = statements
         self._plain: Final = text(";\n".join(statements))
         self._prepare: Final[dict[str, str]] = {}
         executed = []
         for sql in statements:
             names = list(dict.fromkeys(_PARAMETER.findall(sql)))
             listed = ", ".join(types[name] for name in names)
-            numbered = _PARAMETER.sub(lambda found, names=names: f"${names.index(found[1]) + 1}", sql)
+            places = {name: f"${place}" for place, name in enumerate(names, 1)}
+            numbered = _PARAMETER.sub(partial(_place, places), sql)
             name = "ringpost_" + hashlib.sha256(f"{listed} {sql}".encode()).hexdigest()[:16]
             self._prepare[name] = f"PREPARE {name}{f' ({listed})' if names else ''} AS {numbered}"
             executed.append(f"EXECUTE {name}" + (f"({', '.join(f':{one}' for one in names)})" if names else ""))
@@ -52,6 +55,10 @@ class Prepared:
                 connection.exec_driver_sql(sql)
                 known.add(name)
         return connection.execute(self._execute, values)
+
+
+def _place(places: dict[str, str], found: re.Match[str]) -> str:
+    return places[found[1]]
 
 
 def plan_each_time(connection: Connection) -> None:
