@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from typing import Any, Final
 
 import dramatiq
@@ -81,9 +82,9 @@ class WakeUpBroker(RedisBroker):
             redis.RedisError: Redis is away; nothing is lost but time.
         """
         queue = f"{self.namespace}:{message.queue_name}"
-        ring = message.copy(options={"redis_message_id": message.message_id})
+        id_ = str(uuid.uuid4())
         keys = [queue, f"{queue}.msgs", wake_list(message.queue_name)]
-        return bool(self._ring(keys=keys, args=[message.message_id, ring.encode()]))
+        return bool(self._ring(keys=keys, args=[id_, message.copy(options={"redis_message_id": id_}).encode()]))
 
 
 class WakeUpConsumer(_RedisConsumer):

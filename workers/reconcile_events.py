@@ -88,7 +88,6 @@ class ReconcileEvents:
             if is_away(error):
                 raise
             log.exception("events_not_applied", events=len(rows), first=rows[0].inbox_id)
-            self._again_at = 0.0
             if len(rows) > 1:
                 self._one_by_one(rows)
         return len(rows)

@@ -19,8 +19,8 @@ SELECT id, provider_id, message_id, lane, status, reason, destination_masked, co
 FROM messages WHERE
 """
 _ATTEMPTS: Final = text("""
-SELECT attempt_id, number, started_at, replied_at, disposition, reason, status_code, session_id, answered_at, key_pressed,
-  session_status, error_code, session_started_at, session_ended_at, duration_seconds, heard
+SELECT attempt_id, number, started_at, replied_at, disposition, reason, status_code, session_id, answered_at,
+  key_pressed, session_status, error_code, session_started_at, session_ended_at, duration_seconds, heard
 FROM dial_attempts WHERE message_id = :id ORDER BY number
 """)
 _LEGS: Final = text("""
