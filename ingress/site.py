@@ -25,7 +25,7 @@ _BACKLOG_S: Final = 1
 _VOICES_S: Final = 30
 #: Above 250 rows a second commits come at this distance, in seconds: fewer, larger, and cheaper for all.
 _REST_ROW_S: Final = 0.004
-_REST_S: Final = 0.004
+_REST_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)

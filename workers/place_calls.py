@@ -21,6 +21,7 @@ from shared.db.group_commit import Bounds, GroupCommitter
 from shared.db.queries import dial, moves
 from shared.ids import new_id
 from shared.lifecycle import Lane, Move
+from shared.rest import Rest
 from shared.sealing import Unsealable
 from shared.services import Services, pace_of, timing_of
 from shared.verdict import Dialed, after_dial
@@ -33,6 +34,9 @@ from workers.single_flight import SingleFlight
 _RUN_S: Final = 15
 #: Rows in one claim at most.
 _CLAIM_LIMIT: Final = 100
+#: Above 500 dials a second claims come at this distance, in seconds.
+_REST_ROW_S: Final = 0.002
+_REST_S: Final = 0.02
 #: Look again this soon, in seconds, while the pace or the cap holds messages back.
 _HELD_BACK_S: Final = 0.05
 
@@ -60,12 +64,13 @@ class PlaceCalls:
         self._timing = timing_of(services.settings)
         self.senders = Senders("dial", services.settings.dial_senders)
         self._flights = {lane: SingleFlight() for lane in Lane}
+        self._rests = {lane: Rest(_REST_ROW_S, _REST_S) for lane in Lane}
         self._lost_claims: list[str] = []
         self._giving_back = threading.Lock()
         self._results: GroupCommitter[_Sent, None] = GroupCommitter(
             "dial-results",
             self._record,
-            bounds=Bounds(batch=200, waiting=100_000, patience_s=20, pause_s=0, rest_row_s=0.002, rest_s=0.02),
+            bounds=Bounds(batch=200, waiting=100_000, patience_s=20, pause_s=0, rest_row_s=_REST_ROW_S, rest_s=0.05),
         )
 
     def __call__(self, lane: Lane) -> None:
@@ -80,12 +85,16 @@ class PlaceCalls:
     def _run(self, lane: Lane) -> None:
         stop_at = time.monotonic() + _RUN_S
         wanted = 1
+        rest = self._rests[lane]
         while time.monotonic() < stop_at:
+            time.sleep(rest.left_s())
             free = self.senders.wait_for_free(wanted, stop_at - time.monotonic())
             if free < wanted:
                 return
             asked = min(free, _CLAIM_LIMIT)
+            started_at = time.monotonic()
             claim = self._claim(lane, asked)
+            rest.after(len(claim.calls), started_at)
             if not claim.waiting:
                 return  # empty, paused, or only busy destinations wait: their end, or the sweeper, rings again
             if claim.room < asked:
