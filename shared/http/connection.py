@@ -5,7 +5,7 @@ import io
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Final, cast
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection, _ResponseOptions
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from shared.errors import NotSent
@@ -24,6 +24,11 @@ AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 GetAddressInfo = Callable[..., Sequence[AddressInfo]]
 
 Origin = tuple[str, str, int]  # scheme, host, port
+
+_NONE: Final[Mapping[str, str]] = {}
+_MOST_FIELDS: Final = 100
+_LONGEST_LINE: Final = 65536  # bytes
+_BODILESS: Final = (http.client.NO_CONTENT, http.client.NOT_MODIFIED)
 
 _SOCKET_OPTIONS: Final = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -114,10 +119,25 @@ class TrackedConnection(HTTPConnection):
         """False also after long idling: the peer may be about to close, and our request would meet that."""
         return time.monotonic() - self._used_at < self._route.max_idle_s and super().is_connected
 
-    def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
-        """Send a request, *body* being bytes or None, in one write: one packet, one TLS record."""
+    def request(  # type: ignore[override]
+        self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] = _NONE, **how: Any
+    ) -> None:
+        """
+        Send a request, *body* being bytes or None, in one write: one packet, one TLS record.
+
+        The head is put together at once, Host included; urllib3 and the standard library check and copy each field
+        twice, a quarter of an exchange's time.
+        """
+        fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        if not fields.isascii() or fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
+            raise ValueError("a header holds a line end, or more than ASCII")
+        how.pop("chunked", None)
+        self._response_options = _ResponseOptions(request_method=method, request_url=url, **how)
         self._body = body or b""
-        super().request(method, url, None, *args, **kwargs)
+        self.putrequest(method, url, skip_host=True, skip_accept_encoding=True)
+        self._buffer: list[bytes]
+        self._buffer.append(fields.encode().removesuffix(b"\r\n"))
+        self.endheaders()
 
     def send(self, data: Any) -> None:
         """Write head and body. From the first byte on, nobody can say that nothing happened."""
@@ -191,16 +211,58 @@ def _connected(sock: socket.socket, address: tuple[Any, ...], patience_s: float)
 class _TimedResponse(http.client.HTTPResponse):
     """An answer whose every read is cut to what the exchange has left."""
 
+    # Of the parent, and unknown to its type stubs.
+    _method: str
+    _read_status: Callable[[], tuple[str, int, str]]
+    _check_close: Callable[[], bool]
+
     def __init__(self, exchange: Exchange, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._reader = _TimedReader(exchange, sock, self.fp.detach())
         self.fp: io.BufferedReader = io.BufferedReader(self._reader)
 
     def begin(self) -> None:
-        """Read the head. The standard library takes one that breaks off for a whole one; we do not."""
-        super().begin()
-        if self._reader.is_at_end:
-            raise http.client.RemoteDisconnected("closed within the headers")
+        """
+        Read the head (RFC 9112).
+
+        The standard library takes one that breaks off for a whole one, and has the parser for e-mail read its
+        fields, a fifth of an exchange's time; we do neither.
+        """
+        status = http.client.CONTINUE
+        while status == http.client.CONTINUE:
+            version, status, reason = self._read_status()
+            self.headers = self.msg = self._read_fields()
+        if not version.startswith("HTTP/1."):
+            raise http.client.UnknownProtocol(version)
+        self.version = 10 if version == "HTTP/1.0" else 11
+        self.code = self.status = status
+        self.reason = reason.strip()
+        self.chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        self.chunk_left = None
+        self.length = self._announced_length()
+        self.will_close = self._check_close() or (not self.chunked and self.length is None)
+
+    def _read_fields(self) -> http.client.HTTPMessage:
+        fields = http.client.HTTPMessage()
+        for _ in range(_MOST_FIELDS):
+            line = self.fp.readline(_LONGEST_LINE)
+            if line in (b"\r\n", b"\n"):
+                return fields
+            if not line.endswith(b"\n"):
+                if self._reader.is_at_end:
+                    raise http.client.RemoteDisconnected("closed within the headers")
+                raise http.client.LineTooLong("header line")
+            name, colon, value = line.decode("latin-1").partition(":")
+            if not colon or not name or name != name.strip():  # folded lines are gone since RFC 9112 5.2
+                raise http.client.HTTPException("garbled header")
+            fields.set_raw(name, value.strip())
+        raise http.client.HTTPException("too many headers")
+
+    def _announced_length(self) -> int | None:
+        if self.status in _BODILESS or self._method == "HEAD":
+            return 0
+        length = self.headers.get("content-length", "").strip()
+        return int(length) if length.isascii() and length.isdigit() and not self.chunked else None
 
 
 class _TimedReader(io.RawIOBase):

@@ -92,16 +92,16 @@ def prepare(method: str, url: str, headers: Mapping[str, str] | None = None) -> 
     Raises:
         ValueError: For a URL or a header that cannot be sent. It quotes neither: both may hold a secret.
     """
-    origin, target = _located(url)
-    fields = {**_HEADERS, **_lowered(headers)}
+    origin, target, host = _located(url)
+    fields = {"Host": host, **_HEADERS, **_lowered(headers)}
     if not all(field.isascii() and field.isprintable() for pair in fields.items() for field in pair):
         raise ValueError("a header holds more than printable ASCII")
     return Template(method, origin, target, fields)
 
 
 @lru_cache(maxsize=1024)
-def _located(url: str) -> tuple[Origin, str]:
-    """Where to connect and what to ask for there; kept, as a provider's URL comes up again and again."""
+def _located(url: str) -> tuple[Origin, str, str]:
+    """Where to connect, what to ask for there, of whom; kept, as a provider's URL comes up again and again."""
     request = requests.PreparedRequest()
     try:
         request.prepare_url(url, None)
@@ -110,8 +110,10 @@ def _located(url: str) -> tuple[Origin, str]:
         parts = urllib3.util.Url()
     if parts.scheme not in ("http", "https") or not parts.host:
         raise ValueError("not an http or https URL")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return (parts.scheme, parts.host, port), parts.request_uri
+    usual = 443 if parts.scheme == "https" else 80
+    port = parts.port or usual
+    host = parts.host if port == usual else f"{parts.host}:{port}"
+    return (parts.scheme, parts.host, port), parts.request_uri, host
 
 
 class HttpEdge:
