@@ -4,7 +4,7 @@ from flask import Flask
 
 from ingress.app import create_app
 from ingress.site import build_site
-from shared import lifeline, log
+from shared import collector, lifeline, log
 from shared.services import build_services
 from shared.settings import Settings
 
@@ -17,4 +17,6 @@ def create() -> Flask:
     lifeline.die_with_parent()
     settings = Settings.load()
     log.configure(settings.log_format, settings.log_level)
-    return create_app(build_site(build_services(settings, application="ringpost-web", redis_timeout_s=_REDIS_S)))
+    app = create_app(build_site(build_services(settings, application="ringpost-web", redis_timeout_s=_REDIS_S)))
+    collector.spare_the_living()
+    return app

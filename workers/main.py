@@ -7,7 +7,7 @@ from typing import Any
 
 import dramatiq
 
-from shared import lifeline, log
+from shared import collector, lifeline, log
 from shared.broker import ConsumerWatch
 from shared.services import Services, build_services
 from shared.settings import Settings
@@ -45,3 +45,4 @@ def start() -> None:
     drain.services = services
     drain.steps = declare_actors(services)
     dramatiq.set_broker(services.broker)
+    collector.spare_the_living()
