@@ -115,6 +115,8 @@ class DeliverCallbacks:
                 if self._lines.add(one, usable_until):
                     self.senders.start(partial(self._serve, one.endpoint_id))
             self._rest.after(len(claimed), started_at)
+            if not busy and len(claimed) < _SHARE:
+                return  # that was all; what came since has a ring of its own
             if not claimed and not self._lines.wait_for_room(busy, stop_at - time.monotonic()):
                 return
         self._services.doorbell.ring(jobs.DELIVER_CALLBACKS)

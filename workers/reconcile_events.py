@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from shared import jobs
 from shared.db.database import is_away
-from shared.db.queries import dial, inbox, moves
+from shared.db.queries import dial, inbox, moves, settle
 from shared.lifecycle import TO_DIAL, Lane
 from shared.matching import Candidate, choose
 from shared.rest import Rest
@@ -118,17 +118,18 @@ class ReconcileEvents:
     def _reconcile(self, connection: Connection, kept: Sequence[_Kept]) -> list[moves.Moved]:
         """Apply the events in the order they came, summaries last, at most one per message in each round."""
         moved: list[moves.Moved] = []
-        outcomes: list[inbox.Outcome] = []
         waiting = sorted(kept, key=lambda one: isinstance(one.event, SessionSummary))
         while waiting:
             findings, waiting = self._round(connection, waiting)
-            moved += moves.apply(connection, [f.move for _, f in findings if f.move is not None])
-            inbox.settle(connection, [f.settlement for _, f in findings if f.settlement is not None])
+            batch = settle.Batch(
+                moves=[f.move for _, f in findings if f.move is not None],
+                settlements=[f.settlement for _, f in findings if f.settlement is not None],
+                outcomes=[self._outcome(one, finding) for one, finding in findings],
+                proven_sources=[f.proven_source for _, f in findings if f.proven_source],
+            )
+            moved += settle.write(connection, batch)
             for source in {f.pause_source for _, f in findings if f.pause_source is not None}:
                 self._pause(connection, source)
-            dial.close_breakers(connection, "source", [f.proven_source for _, f in findings if f.proven_source])
-            outcomes += [self._outcome(one, finding) for one, finding in findings]
-        inbox.close(connection, outcomes)
         return moved
 
     def _round(self, connection: Connection, kept: Sequence[_Kept]) -> tuple[list[tuple[_Kept, Finding]], list[_Kept]]:
@@ -181,16 +182,16 @@ class ReconcileEvents:
             return after_action(event, attempt, self._timing)
         return after_summary(event, attempt, self._timing, luck=random.random())  # noqa: S311  jitter
 
-    def _outcome(self, one: _Kept, finding: Finding) -> inbox.Outcome:
+    def _outcome(self, one: _Kept, finding: Finding) -> settle.Outcome:
         if finding.result != "unmatched":
-            return inbox.Outcome(one.row.inbox_id, finding.result)
+            return settle.Outcome(one.row.inbox_id, finding.result)
         if one.row.age_s > self._services.settings.unmatched_event_seconds:
             log.warning("event_never_matched", inbox_id=one.row.inbox_id)
-            return inbox.Outcome(one.row.inbox_id, "unmatched")
+            return settle.Outcome(one.row.inbox_id, "unmatched")
         least, most = _UNMATCHED_S
         session_id = one.event.session_id if isinstance(one.event, CallAction | SessionSummary) else None
         retry_in_s = min(most, max(least, one.row.age_s / 4))
-        return inbox.Outcome(one.row.inbox_id, "unmatched", retry_in_s, session_id)
+        return settle.Outcome(one.row.inbox_id, "unmatched", retry_in_s, session_id)
 
     def _pause(self, connection: Connection, source: str) -> None:
         pause_s = self._services.settings.breaker_seconds

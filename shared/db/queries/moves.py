@@ -29,7 +29,8 @@ def _listed(values: Iterable[str]) -> str:
     return "ARRAY[" + ", ".join(f"'{value}'" for value in sorted(values)) + "]"
 
 
-_APPLY: Final = Prepared(
+#: The statement of :func:`apply`, for those who send it together with others.
+APPLY: Final = Prepared(
     f"""
 WITH asked AS (
   SELECT * FROM json_to_recordset(:moves) AS x(
@@ -106,7 +107,16 @@ def apply(connection: Connection, moves: Sequence[Move]) -> list[Moved]:
     """
     if not moves:
         return []
-    rows = _APPLY(connection, moves=to_json([_record(move) for move in moves]).decode())
+    return moved(APPLY(connection, moves=as_json(moves)))
+
+
+def as_json(moves: Sequence[Move]) -> str:
+    """What :data:`APPLY` takes."""
+    return to_json([_record(move) for move in moves]).decode()
+
+
+def moved(rows: Iterable[Any]) -> list[Moved]:
+    """What :data:`APPLY` gives."""
     return [Moved(row.id, row.lane, Status(row.status), Status(row.was), row.callbacks) for row in rows]
 
 
