@@ -51,7 +51,7 @@ class Prepared:
         statements, types = list(self.sql), dict(self._types)
         for other in others:
             statements += other.sql
-            types |= other._types
+            types |= other._types  # noqa: SLF001  its own kind
         return Prepared(*statements, **types)
 
     def __call__(self, connection: Connection, **values: Any) -> CursorResult[Any]:
