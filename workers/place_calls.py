@@ -18,7 +18,8 @@ from sqlalchemy.exc import IntegrityError
 
 from shared import jobs
 from shared.db.group_commit import Bounds, GroupCommitter
-from shared.db.queries import dial, moves
+from shared.db.queries import claim, dial, moves
+from shared.db.queries.pacing import Refused
 from shared.ids import new_id
 from shared.lifecycle import Lane, Move
 from shared.sealing import Unsealable
@@ -26,6 +27,7 @@ from shared.services import Services, pace_of, timing_of
 from shared.verdict import Dialed, after_dial
 from shared.voice_api import callflow
 from shared.voice_api.codes import Disposition, Reason, Verdict
+from workers.pacing import slow_down
 from workers.senders import Senders
 from workers.single_flight import SingleFlight
 
@@ -35,6 +37,8 @@ _RUN_S: Final = 15
 _CLAIM_LIMIT: Final = 100
 #: Look again this soon, in seconds, while the pace or the cap holds messages back.
 _HELD_BACK_S: Final = 0.05
+#: And at least this often while 8x8's Retry-After does: the process may have to drain.
+_LOOK_AGAIN_S: Final = 1.0
 
 #: Scope, name and reason.
 _Breaker = tuple[str, str, str]
@@ -46,7 +50,7 @@ log = structlog.get_logger()
 class _Sent:
     """One dial attempt with its answer, on its way into the database."""
 
-    call: dial.ClaimedCall
+    call: claim.ClaimedCall
     answer: Verdict
     move: Move
 
@@ -85,44 +89,44 @@ class PlaceCalls:
             if free < wanted:
                 return
             asked = min(free, _CLAIM_LIMIT)
-            claim = self._claim(lane, asked)
-            if not claim.waiting:
+            claimed = self._claim(lane, asked)
+            if not claimed.waiting:
                 return  # empty, paused, or only busy destinations wait: their end, or the sweeper, rings again
-            if claim.room < asked:
-                self.senders.pause(_HELD_BACK_S)
+            if claimed.room < asked:
+                self.senders.pause(min(_LOOK_AGAIN_S, max(_HELD_BACK_S, claimed.held_s)))
             # With all senders taken, wait for half of them: claims stay few and large.
-            wanted = max(1, self.senders.limit // 2) if len(claim.calls) == asked else 1
+            wanted = max(1, self.senders.limit // 2) if len(claimed.calls) == asked else 1
         self._services.doorbell.ring(jobs.PLACE_CALLS[lane])
 
-    def _claim(self, lane: Lane, wanted: int) -> dial.Claim:
+    def _claim(self, lane: Lane, wanted: int) -> claim.Claim:
         self._give_back_lost_claims()
         tried: list[tuple[str, float]] = []
 
-        def one_try(connection: Connection) -> dial.Claim:
+        def one_try(connection: Connection) -> claim.Claim:
             tried.append((new_id("claim"), time.monotonic()))
-            return dial.claim(connection, self._pace, lane, wanted=wanted, claim_id=tried[-1][0])
+            return claim.claim(connection, self._pace, lane, wanted=wanted, claim_id=tried[-1][0])
 
         answered = False
         try:
-            claim = self._services.database.run(one_try, alone=True)
+            claimed = self._services.database.run(one_try, alone=True)
             answered = True
         except IntegrityError:
             # Dialling for another subaccount, somebody took a destination in the same moment: look again.
-            return dial.Claim([], room=0, waiting=True)
+            return claim.Claim([], room=0, waiting=True)
         finally:
             # The answer of a try that failed may be lost, not the claim: what it took was surely not dialled.
             self._lost_claims += [claim_id for claim_id, _ in (tried[:-1] if answered else tried)]
-        for call in claim.calls:
+        for call in claimed.calls:
             self.senders.start(partial(self._dial, call, tried[-1][1]))
-        return claim
+        return claimed
 
     def _give_back_lost_claims(self) -> None:
         with self._giving_back:
             while self._lost_claims:
-                returned = self._services.database.run(partial(dial.give_back, claim_id=self._lost_claims[0]))
+                returned = self._services.database.run(partial(claim.give_back, claim_id=self._lost_claims[0]))
                 log.info("claim_given_back", claim_id=self._lost_claims.pop(0), messages=len(returned))
 
-    def _dial(self, call: dial.ClaimedCall, claimed_at: float) -> None:
+    def _dial(self, call: claim.ClaimedCall, claimed_at: float) -> None:
         answer = self._answer(call, claimed_at)
         now = call.now + timedelta(seconds=time.monotonic() - claimed_at)
         dialed = Dialed(
@@ -139,7 +143,7 @@ class PlaceCalls:
             log.warning("dial_unknown", message_id=call.message_id, reason=answer.reason)
         self._results.submit([_Sent(call, answer, move)])
 
-    def _answer(self, call: dial.ClaimedCall, claimed_at: float) -> Verdict:
+    def _answer(self, call: claim.ClaimedCall, claimed_at: float) -> Verdict:
         """What 8x8 answered. Any failure before the POST surely placed no call; any after it may have."""
         settings = self._services.settings
         # One whole POST must fit between the last look and the lease's end or the deadline.
@@ -157,7 +161,7 @@ class PlaceCalls:
             log.exception("dial_failed", message_id=call.message_id)
             return Verdict(Disposition.UNKNOWN, Reason.NO_REPLY)
 
-    def _callflow(self, call: dial.ClaimedCall) -> bytes:
+    def _callflow(self, call: claim.ClaimedCall) -> bytes:
         content = json.loads(self._services.sealer.unseal(call.content, row=call.message_id))
         outbound = callflow.OutboundCall(
             source=call.source,
@@ -187,6 +191,7 @@ class PlaceCalls:
             self._services.doorbell.ring(jobs.DELIVER_CALLBACKS)
         if early:
             self._services.doorbell.ring(jobs.RECONCILE_EVENTS)
+        slow_down(self._services, self._pace, _refused(sent))
         return [None] * len(sent)
 
     def _pause_refused(self, connection: Connection, sent: Sequence[_Sent]) -> dict[_Breaker, int]:
@@ -209,6 +214,17 @@ class PlaceCalls:
         if not any(one.answer.disposition is Disposition.CREATED for one in sent):
             return []
         return dial.close_breakers(connection, "subaccount", [self._pace.subaccount_id])
+
+
+def _refused(sent: Sequence[_Sent]) -> Refused:
+    """Those that 8x8 refused for their number."""
+    refused = Refused()
+    for one in sent:
+        if one.answer.over_capacity:
+            many = refused.pace if one.answer.reason is Reason.THROTTLED else refused.lines
+            many.append(one.call.attempt_id)
+            refused.retry_after_s = max(refused.retry_after_s, one.answer.retry_after_s or 0)
+    return refused
 
 
 def _result(sent: _Sent) -> dial.DialResult:

@@ -1,0 +1,279 @@
+"""Step 2: claim messages to dial: the most urgent first, providers in fair shares, inside what 8x8 bears."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, TextClause, text
+
+from shared import pacing
+from shared.db.queries import moves
+from shared.db.queries.dial import MAYBE_ACCEPTED
+from shared.db.queries.pacing import open_pace
+from shared.lifecycle import TRANSITIONS, Event, Lane, Move
+from shared.pacing import Pace
+from shared.voice_api.codes import Disposition, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedCall:
+    """A message that this worker alone may dial now."""
+
+    message_id: str
+    attempt_id: str
+    number: int
+    content: bytes
+    source: str
+    voice: str
+    speed: float
+    plays: int
+    seconds_per_play: float
+    interruptible: bool
+    may_redial: bool  # should it be doubtful
+    deadline: datetime
+    valid_until: datetime
+    now: datetime  # the database's clock at the claim
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim gave, and whether asking again soon would give more."""
+
+    calls: list[ClaimedCall]
+    room: int  # how many the pace allowed
+    waiting: bool  # more was due than the room held, in a lane that may dial
+    held_s: float = 0.0  # 8x8 asked for a pause that ends in so many seconds
+
+
+#: Seconds that 8x8 may keep a callflow before it must have begun to dial.
+_VALID_S: Final = 90
+
+#: Message *m* may be dialled now: due, not too late, its phone not busy (*b*), its caller id not refused (*k*).
+_DIALABLE: Final = """m.due_at <= now() AND m.deadline > now()
+      AND (b.id IS NULL OR b.busy_until >= m.deadline)
+      AND (k.name IS NULL OR k.probe_at <= now())"""
+_OBSTACLES: Final = """LEFT JOIN messages b ON b.busy_destination = m.destination_key
+    LEFT JOIN breakers k ON k.scope = 'source' AND k.name = m.source"""
+
+#: Other lanes than otp take nothing while somebody dials that lane and a message there could be dialled.
+_GIVES_WAY: Final = f"""COALESCE(s.otp_claimed_at > now() - interval '{pacing.OTP_CLAIMED_S} seconds', false)
+    AND NOT EXISTS (SELECT FROM lanes WHERE lane = 'otp' AND paused_at IS NOT NULL)
+    AND EXISTS (SELECT FROM messages m {_OBSTACLES}
+      WHERE m.status = 'queued' AND m.lane = 'otp' AND {_DIALABLE})"""
+
+# `pacing.dials_per_second`, `burst` and `grown_lines`, as the claim's statement computes them.
+_RATE: Final = f"""LEAST(:rate, GREATEST({pacing.SLOWEST}, COALESCE(s.pace_refused * (1 + {pacing.PACE_CUT} * power(
+    EXTRACT(EPOCH FROM c.time - s.pace_cut_at)::float8 / {pacing.PACE_HEALS_S} - 1, 3)), :rate)))::float8"""
+_BURST: Final = f"GREATEST(1, s.rate * {pacing.BURST_S})"
+_KEPT: Final = f"LEAST(GREATEST(1, {pacing.OTP_RESERVE} * {_BURST}), {_BURST} - 1)"
+_QUICK: Final = f"LEAST({pacing.STEEPEST}, {pacing.QUICK} * power(2, LEAST(quiet_s / {pacing.QUICK_DOUBLES_S}, 30)))"
+_SLOW: Final = f"LEAST({pacing.STEEPEST}, {pacing.SLOW} * power(2, LEAST(quiet_s / {pacing.SLOW_DOUBLES_S}, 30)))"
+_GROWN: Final = f"""LEAST(:max_in_flight, CASE
+      WHEN a.lines < {pacing.NEAR_FROM} * a.refused
+        THEN LEAST({pacing.NEAR_FROM} * a.refused, a.lines + t.taken * {_QUICK})
+      WHEN a.lines >= {pacing.NEAR_TO} * a.refused + 2 THEN a.lines + t.taken * {_QUICK}
+      ELSE a.lines + t.taken * {_SLOW} END)"""
+
+# Both statements travel in one round trip. The lock comes first and alone, so that the second statement's snapshot
+# sees every claim made before: the pace and the cap hold over all workers.
+#
+# Providers with work are found by a loose index scan, and the head of each one's queue is looked at. The next place
+# is that of the provider with the fewest calls up, then the most urgent. One provider's queue is thus dialled by
+# deadline; of several, a long one delays no short one. What is looked at per provider is bounded: a claim may come
+# out smaller than its room, and is then repeated.
+_STATEMENT: Final = """
+SELECT 1 FROM subaccounts WHERE subaccount_id = :subaccount_id FOR NO KEY UPDATE;
+WITH RECURSIVE refusal AS MATERIALIZED (
+  SELECT probe_at <= now() AS may_probe FROM breakers WHERE scope = 'subaccount' AND name = :subaccount_id
+), account AS (
+  SELECT s.time, s.refused, s.quiet_s, s.lines, s.adapts, GREATEST(1, floor(s.lines * :share))::int AS cap,
+    LEAST({burst}, s.tokens + s.rate * s.elapsed_s) AS tokens,
+    {kept} AS kept, s.held_s, s.gives_way
+  FROM (
+    SELECT c.time, s.tokens, {rate} AS rate, s.lines_refused AS refused, s.lines IS NOT NULL AS adapts,
+      LEAST(:max_in_flight, s.lines)::float8 AS lines,
+      GREATEST(0, EXTRACT(EPOCH FROM c.time - s.lines_cut_at))::float8 AS quiet_s,
+      GREATEST(0, EXTRACT(EPOCH FROM c.time - s.refilled_at))::float8 AS elapsed_s,
+      GREATEST(0, EXTRACT(EPOCH FROM s.held_until - c.time))::float8 AS held_s,
+      {gives_way} AS gives_way
+    FROM subaccounts s, (SELECT clock_timestamp() AS time) AS c WHERE s.subaccount_id = :subaccount_id
+    OFFSET 0) s
+), flying AS MATERIALIZED (
+  SELECT provider_id, count(*)::int AS calls FROM messages WHERE busy_until > now() GROUP BY provider_id
+), room AS MATERIALIZED (
+  SELECT is_open, flying, CASE WHEN is_open AND held_s = 0 AND NOT gives_way THEN GREATEST(0, LEAST(
+    :wanted, floor(tokens - kept)::int, cap - flying, (SELECT 1 FROM refusal))) ELSE 0 END AS calls
+  FROM account,
+    (SELECT COALESCE(sum(calls), 0)::int AS flying FROM flying) AS up,
+    (SELECT COALESCE((SELECT may_probe FROM refusal), true)
+      AND NOT EXISTS (SELECT FROM lanes WHERE lane = :lane AND paused_at IS NOT NULL) AS is_open) AS gate
+), waiting AS (
+  (SELECT provider_id FROM messages WHERE status = 'queued' AND lane = :lane ORDER BY provider_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT provider_id FROM messages m
+    WHERE m.status = 'queued' AND m.lane = :lane AND m.provider_id > w.provider_id ORDER BY provider_id LIMIT 1)
+  FROM waiting w WHERE w.provider_id IS NOT NULL
+), heads AS MATERIALIZED (
+  SELECT 1 + LEAST(r.calls + r.calls / 8, GREATEST(r.calls / 4, 2 * r.calls / GREATEST(1, p.providers)))
+    AS depth
+  FROM room r, (SELECT count(provider_id)::int AS providers FROM waiting) AS p
+), candidates AS MATERIALIZED (
+  SELECT h.*, COALESCE(f.calls, 0) + h.place AS turn
+  FROM waiting w LEFT JOIN flying f USING (provider_id) CROSS JOIN LATERAL (
+    SELECT m.id, m.ctid AS row, m.deadline, b.id IS NOT NULL AS shares, k.name AS probed_source,
+      row_number() OVER (ORDER BY m.deadline) AS place
+    FROM messages m {obstacles}
+    WHERE m.status = 'queued' AND m.lane = :lane AND m.provider_id = w.provider_id AND {dialable}
+    ORDER BY m.deadline LIMIT COALESCE((SELECT depth FROM heads), 0)) h
+), picked AS (
+  SELECT m.*, c.shares, c.probed_source
+  FROM (SELECT * FROM candidates ORDER BY turn, deadline) c
+  CROSS JOIN LATERAL (
+    SELECT m.id, m.ctid AS row, m.destination_key, m.deadline FROM messages m
+    WHERE m.ctid = c.row AND m.id = c.id AND m.status = 'queued' FOR NO KEY UPDATE SKIP LOCKED) m
+  LIMIT COALESCE((SELECT calls FROM room), 0)
+), chosen AS (
+  SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY destination_key ORDER BY deadline) AS of_phone,
+      row_number() OVER (PARTITION BY COALESCE(probed_source, id) ORDER BY deadline) AS of_source
+    FROM picked) p
+  WHERE of_phone = 1 AND of_source = 1
+), claimed AS (
+  UPDATE messages m SET
+    status = 'dialing',
+    attempt = m.attempt + 1,
+    session_id = NULL,
+    attempt_id = 'att_' || substr(m.id, 5) || '_' || (m.attempt + 1),
+    due_at = now() + :lease_s * interval '1 second',
+    busy_destination = CASE WHEN NOT c.shares THEN m.destination_key END,
+    busy_until = now() + (:ring_s + m.plays * m.seconds_per_play) * interval '1 second',
+    updated_at = now()
+  FROM chosen c WHERE m.id = c.id AND m.ctid = c.row  -- locked above, so its place holds: no plan can scan for it
+  RETURNING m.id, m.attempt_id, m.attempt, m.content, m.source, m.voice, m.speed, m.plays, m.seconds_per_play,
+    m.interruptible, m.deadline, m.destination_key, m.redial_unknown, m.max_attempts,
+    LEAST(m.deadline, now() + interval '{valid_s} seconds') AS valid_until
+), attempts AS (
+  INSERT INTO dial_attempts
+    (attempt_id, message_id, number, claim_id, subaccount_id, source, destination_key, valid_until)
+  SELECT attempt_id, id, attempt, :claim_id, :subaccount_id, source, destination_key, valid_until FROM claimed
+), probed AS (
+  UPDATE breakers SET probing = true, probe_at = now() + :lease_s * interval '1 second'
+  WHERE probe_at <= now() AND (scope = 'subaccount' AND name = :subaccount_id AND EXISTS (SELECT FROM claimed)
+    OR scope = 'source' AND name IN (SELECT source FROM claimed))
+), tally AS (
+  SELECT (SELECT count(*) FROM claimed)::int AS taken, count(*) AS seen, COALESCE(max(place), 0) AS deepest FROM candidates
+), spent AS (
+  UPDATE subaccounts s SET
+    tokens = a.tokens - t.taken,
+    refilled_at = a.time,
+    dialed = s.dialed + t.taken,
+    otp_claimed_at = CASE WHEN :lane = 'otp' THEN now() ELSE s.otp_claimed_at END,
+    lines = CASE WHEN a.adapts AND t.taken > 0 AND r.flying + t.taken >= a.cap
+        AND (:lane = 'otp' OR a.lines < a.refused OR a.quiet_s > {forgotten_s})
+      THEN {grown} ELSE s.lines END
+  FROM account a, tally t, room r
+  WHERE s.subaccount_id = :subaccount_id
+    AND (t.taken > 0 OR s.refilled_at > a.time OR :lane = 'otp' AND t.seen > 0)
+)
+SELECT r.calls AS room, a.held_s, r.is_open AND (t.seen > r.calls OR t.deepest >= h.depth) AS waiting,
+  c.*, now() AS claimed_at,
+  c.redial_unknown AND 1 + (SELECT count(*) FROM dial_attempts s WHERE s.message_id = c.id AND {maybe_accepted})
+    < c.max_attempts AS may_redial
+FROM room r CROSS JOIN account a CROSS JOIN tally t CROSS JOIN heads h LEFT JOIN claimed c ON true
+ORDER BY c.deadline
+"""
+
+
+def _statement(*, kept: str, gives_way: str) -> TextClause:
+    return text(
+        _STATEMENT.format(
+            burst=_BURST,
+            kept=kept,
+            gives_way=gives_way,
+            rate=_RATE,
+            grown=_GROWN,
+            obstacles=_OBSTACLES,
+            dialable=_DIALABLE,
+            valid_s=_VALID_S,
+            forgotten_s=pacing.FORGOTTEN_S,
+            maybe_accepted=MAYBE_ACCEPTED,
+        )
+    )
+
+
+_CLAIM_OTP: Final = _statement(kept="0", gives_way="false")
+_CLAIM_BULK: Final = _statement(kept=_KEPT, gives_way=_GIVES_WAY)
+
+
+def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_id: str) -> Claim:
+    """
+    Take up to *wanted* due messages of *lane* and write an attempt row for each.
+
+    Holds back for the dial rate, the cap on calls in flight, a paused lane, an open breaker, a pause that 8x8 asked
+    for, an otp that waits and, unless waiting would cost the deadline, a destination that another call keeps busy.
+    """
+    is_otp = lane is Lane.OTP
+    asked = {
+        "subaccount_id": pace.subaccount_id,
+        "rate": pace.dials_per_second,
+        "max_in_flight": pace.max_in_flight,
+        "share": 1 if is_otp else 1 - pacing.OTP_RESERVE,
+        "lease_s": pace.lease_s,
+        "ring_s": pace.ring_s,
+        "lane": lane,
+        "wanted": wanted,
+        "claim_id": claim_id,
+    }
+    statement = _CLAIM_OTP if is_otp else _CLAIM_BULK
+    rows = connection.execute(statement, asked).all()
+    if not rows:  # the first claim of this subaccount ever
+        open_pace(connection, pace.subaccount_id, pacing.burst(pace.dials_per_second))
+        rows = connection.execute(statement, asked).all()
+    calls = [_claimed(row) for row in rows if row.id is not None]
+    return Claim(calls, room=rows[0].room, waiting=rows[0].waiting, held_s=rows[0].held_s)
+
+
+def _claimed(row: Any) -> ClaimedCall:
+    return ClaimedCall(
+        message_id=row.id,
+        attempt_id=row.attempt_id,
+        number=row.attempt,
+        content=bytes(row.content),
+        source=row.source,
+        voice=row.voice,
+        speed=row.speed,
+        plays=row.plays,
+        seconds_per_play=row.seconds_per_play,
+        interruptible=row.interruptible,
+        may_redial=row.may_redial,
+        deadline=row.deadline,
+        valid_until=row.valid_until,
+        now=row.claimed_at,
+    )
+
+
+_FORGET: Final = text("""
+UPDATE dial_attempts a SET disposition = :disposition, reason = :reason
+FROM messages m WHERE m.attempt_id = a.attempt_id AND m.status = ANY (:sources)
+  AND a.claim_id = :claim_id
+RETURNING m.id, a.attempt_id
+""")
+
+
+def give_back(connection: Connection, claim_id: str) -> list[moves.Moved]:
+    """Back into the queue with a claim whose answer was lost: surely not dialled, as nobody knew of it."""
+    reason = Reason.LEASE_LOST
+    rows = connection.execute(
+        _FORGET,
+        {
+            "claim_id": claim_id,
+            "disposition": Disposition.NOT_SENT,
+            "reason": reason,
+            "sources": sorted(TRANSITIONS[Event.DIAL_POSTPONED].sources),
+        },
+    ).all()
+    return moves.apply(
+        connection, [Move(row.id, Event.DIAL_POSTPONED, row.attempt_id, reason=reason, due_in_s=0) for row in rows]
+    )

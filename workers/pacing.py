@@ -1,0 +1,41 @@
+"""What steps 2 and 4 do when 8x8 takes no more calls: dial fewer, at once or a second."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import structlog
+
+from shared.db.database import is_away
+from shared.db.queries import pacing
+from shared.db.queries.pacing import Refused
+from shared.pacing import Pace
+from shared.services import Services
+
+log = structlog.get_logger()
+
+
+def slow_down(services: Services, pace: Pace, refused: Refused) -> None:
+    """
+    Cut what 8x8 was found not to bear, and say so.
+
+    Comes after the results are committed: a cut that is lost with its database is made by the next refusal.
+    """
+    if not refused:
+        return
+    try:
+        cuts = services.database.run(partial(pacing.slow_down, pace=pace, refused=refused))
+    except Exception as error:
+        if not is_away(error):
+            raise
+        log.warning("database_away", process="pacing")
+        return
+    for cut in cuts:
+        log.warning(
+            "dialing_slowed",
+            limit=cut.limit,
+            was=round(cut.was, 1),
+            now=round(cut.now, 1),
+            in_flight=cut.in_flight,
+            held_s=cut.held_s,
+        )
