@@ -25,8 +25,12 @@ class Pace:
     ring_s: float
 
 
-#: A refusal leaves this share of the lines; 0.9 kept a trunk 1 % less busy and refused hardly less.
-CUT: Final = 0.95
+#: A refusal takes one step back: a line, or this share of many lines.
+STEP: Final = 0.01
+#: So many dials at the limit take one forward: at rest one call in 250 is refused.
+DIALS_A_STEP: Final = 250
+#: While nothing is refused they weigh more and more; a lasting rise of the trunk is found in minutes.
+SLOW_DOUBLES_S: Final = 300.0
 #: One report takes no more than the rest: calls that ended since would make what is in flight look too small.
 LEAST: Final = 0.5
 #: Older reports of a refusal say nothing of the calls in flight now, in seconds.
@@ -34,12 +38,9 @@ FRESH_S: Final = 10.0
 #: Lines that each dial at the limit adds far from what was refused; doubles with each quiet minute.
 QUICK: Final = 1 / 8
 QUICK_DOUBLES_S: Final = 60.0
-#: And near it, where one line too many is one refusal.
-SLOW: Final = 1 / 1024
-SLOW_DOUBLES_S: Final = 120.0
 #: No dial adds more than this: a claim that adds lines and takes them must come to its end.
 STEEPEST: Final = 1 / 4
-#: Near is between these shares of the lines that were refused, and two lines more.
+#: Near is between these shares of the lines that were refused, a line less and two lines more at least.
 NEAR_FROM: Final = 0.97
 NEAR_TO: Final = 1.1
 #: Bulk lanes fill a part of the lines only: beyond what was refused they prove nothing, until it is long ago.
@@ -65,13 +66,13 @@ def cut_lines(lines: float, *, in_flight: int, refused: int, is_new: bool, is_fr
         is_new: One of them was dialled after the last cut: only then it tells that this cut was not enough.
         is_fresh: One of them was dialled just now, so that *in_flight* is what the trunk was bearing.
     """
-    bears = lines * CUT if is_new else lines
+    bears = lines - _step(lines) if is_new else lines
     if is_fresh:
         bears = min(bears, max(lines * LEAST, in_flight))
     bears = max(1.0, bears)
     if bears >= lines and not (is_new and lines <= 1):
         return None
-    return Lines(bears, max(bears, min(lines, float(in_flight + refused))))
+    return Lines(bears, min(lines, max(NEAR_TO * bears, float(in_flight + refused))))
 
 
 def grown_lines(lines: float, refused: float, *, quiet_s: float, dials: int) -> float:
@@ -80,13 +81,17 @@ def grown_lines(lines: float, refused: float, *, quiet_s: float, dials: int) -> 
 
     *quiet_s* is the time since the last cut.
     """
-    near = NEAR_FROM * refused
+    near = min(NEAR_FROM * refused, refused - 1)
     quick = min(STEEPEST, QUICK * 2 ** min(quiet_s / QUICK_DOUBLES_S, 30))
     if lines < near:
         return min(near, lines + dials * quick)
     if lines >= NEAR_TO * refused + 2:
         return lines + dials * quick
-    return lines + dials * min(STEEPEST, SLOW * 2 ** min(quiet_s / SLOW_DOUBLES_S, 30))
+    return lines + dials * min(STEEPEST, _step(lines) / DIALS_A_STEP * 2 ** min(quiet_s / SLOW_DOUBLES_S, 30))
+
+
+def _step(lines: float) -> float:
+    return max(1.0, STEP * lines)
 
 
 #: A 429 takes this share of the pace. After *PACE_HEALS_S* it is back at what was refused, flat there, then steep:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 import structlog
 
@@ -11,6 +12,9 @@ from shared.db.queries import pacing
 from shared.db.queries.pacing import Refused
 from shared.pacing import Pace
 from shared.services import Services
+
+#: A cut that leaves more than this is no news.
+_FINE: Final = 0.95
 
 log = structlog.get_logger()
 
@@ -31,7 +35,8 @@ def slow_down(services: Services, pace: Pace, refused: Refused) -> None:
         log.warning("database_away", process="pacing")
         return
     for cut in cuts:
-        log.warning(
+        tell = log.info if cut.now > _FINE * cut.was else log.warning  # a trunk in full use refuses one call in 250
+        tell(
             "dialing_slowed",
             limit=cut.limit,
             was=round(cut.was, 1),

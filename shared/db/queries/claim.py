@@ -69,10 +69,11 @@ _RATE: Final = f"""LEAST(:rate, GREATEST({pacing.SLOWEST}, COALESCE(s.pace_refus
 _BURST: Final = f"GREATEST(1, s.rate * {pacing.BURST_S})"
 _KEPT: Final = f"LEAST(GREATEST(1, {pacing.OTP_RESERVE} * {_BURST}), {_BURST} - 1)"
 _QUICK: Final = f"LEAST({pacing.STEEPEST}, {pacing.QUICK} * power(2, LEAST(quiet_s / {pacing.QUICK_DOUBLES_S}, 30)))"
-_SLOW: Final = f"LEAST({pacing.STEEPEST}, {pacing.SLOW} * power(2, LEAST(quiet_s / {pacing.SLOW_DOUBLES_S}, 30)))"
+_SLOW: Final = f"""LEAST({pacing.STEEPEST}, GREATEST(1, {pacing.STEP} * a.lines) / {pacing.DIALS_A_STEP}
+        * power(2, LEAST(quiet_s / {pacing.SLOW_DOUBLES_S}, 30)))"""
+_NEAR: Final = f"LEAST({pacing.NEAR_FROM} * a.refused, a.refused - 1)"
 _GROWN: Final = f"""LEAST(:max_in_flight, CASE
-      WHEN a.lines < {pacing.NEAR_FROM} * a.refused
-        THEN LEAST({pacing.NEAR_FROM} * a.refused, a.lines + t.taken * {_QUICK})
+      WHEN a.lines < {_NEAR} THEN LEAST({_NEAR}, a.lines + t.taken * {_QUICK})
       WHEN a.lines >= {pacing.NEAR_TO} * a.refused + 2 THEN a.lines + t.taken * {_QUICK}
       ELSE a.lines + t.taken * {_SLOW} END)"""
 
@@ -163,7 +164,8 @@ WITH RECURSIVE refusal AS MATERIALIZED (
   WHERE probe_at <= now() AND (scope = 'subaccount' AND name = :subaccount_id AND EXISTS (SELECT FROM claimed)
     OR scope = 'source' AND name IN (SELECT source FROM claimed))
 ), tally AS (
-  SELECT (SELECT count(*) FROM claimed)::int AS taken, count(*) AS seen, COALESCE(max(place), 0) AS deepest FROM candidates
+  SELECT (SELECT count(*) FROM claimed)::int AS taken, count(*) AS seen, COALESCE(max(place), 0) AS deepest
+  FROM candidates
 ), spent AS (
   UPDATE subaccounts s SET
     tokens = a.tokens - t.taken,
