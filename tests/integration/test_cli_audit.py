@@ -56,7 +56,8 @@ def test_status_tells_what_8x8_was_found_to_bear(ringpost, database):
     execute(
         database,
         "INSERT INTO subaccounts (subaccount_id, tokens, dialed, lines, lines_refused, lines_cut_at, pace_refused,"
-        " pace_cut_at, held_until) VALUES ('test_voice', 1, 7, 38.5, 40, now(), 20, now(), now() + interval '1 minute')",
+        " pace_cut_at, held_until)"
+        " VALUES ('test_voice', 1, 7, 38.5, 40, now(), 20, now(), now() + interval '1 minute')",
     )
 
     calls = as_json(ringpost("status", "--json"))["calls"]

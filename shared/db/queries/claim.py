@@ -50,17 +50,17 @@ class Claim:
 #: Seconds that 8x8 may keep a callflow before it must have begun to dial.
 _VALID_S: Final = 90
 
-#: Message *m* may be dialled now: due, not too late, its phone not busy (*b*), its caller id not refused (*k*).
+#: Message *m* may be dialled now: due, not too late, its phone not busy unless waiting would cost the deadline, its
+#: caller id not refused. As subselects, not as joins: a planner with stale statistics could sort a whole queue.
 _DIALABLE: Final = """m.due_at <= now() AND m.deadline > now()
-      AND (b.id IS NULL OR b.busy_until >= m.deadline)
-      AND (k.name IS NULL OR k.probe_at <= now())"""
-_OBSTACLES: Final = """LEFT JOIN messages b ON b.busy_destination = m.destination_key
-    LEFT JOIN breakers k ON k.scope = 'source' AND k.name = m.source"""
+      AND COALESCE(
+        (SELECT b.busy_until >= m.deadline FROM messages b WHERE b.busy_destination = m.destination_key), true)
+      AND COALESCE((SELECT k.probe_at <= now() FROM breakers k WHERE k.scope = 'source' AND k.name = m.source), true)"""
 
 #: Other lanes than otp take nothing while somebody dials that lane and a message there could be dialled.
 _GIVES_WAY: Final = f"""COALESCE(s.otp_claimed_at > now() - interval '{pacing.OTP_CLAIMED_S} seconds', false)
     AND NOT EXISTS (SELECT FROM lanes WHERE lane = 'otp' AND paused_at IS NOT NULL)
-    AND EXISTS (SELECT FROM messages m {_OBSTACLES}
+    AND EXISTS (SELECT FROM messages m
       WHERE m.status = 'queued' AND m.lane = 'otp' AND {_DIALABLE})"""
 
 # `pacing.dials_per_second`, `burst` and `grown_lines`, as the claim's statement computes them.
@@ -68,14 +68,14 @@ _RATE: Final = f"""LEAST(:rate, GREATEST({pacing.SLOWEST}, COALESCE(s.pace_refus
     EXTRACT(EPOCH FROM c.time - s.pace_cut_at)::float8 / {pacing.PACE_HEALS_S} - 1, 3)), :rate)))::float8"""
 _BURST: Final = f"GREATEST(1, s.rate * {pacing.BURST_S})"
 _KEPT: Final = f"LEAST(GREATEST(1, {pacing.OTP_RESERVE} * {_BURST}), {_BURST} - 1)"
-_QUICK: Final = f"LEAST({pacing.STEEPEST}, {pacing.QUICK} * power(2, LEAST(quiet_s / {pacing.QUICK_DOUBLES_S}, 30)))"
-_SLOW: Final = f"""LEAST({pacing.STEEPEST}, GREATEST(1, {pacing.STEP} * a.lines) / {pacing.DIALS_A_STEP}
-        * power(2, LEAST(quiet_s / {pacing.SLOW_DOUBLES_S}, 30)))"""
-_NEAR: Final = f"LEAST({pacing.NEAR_FROM} * a.refused, a.refused - 1)"
+_QUICK: Final = f"LEAST({pacing.STEEPEST}, {pacing.QUICK} * power(2, LEAST(t.quiet_s / {pacing.QUICK_DOUBLES_S}, 30)))"
+_SLOW: Final = f"""LEAST({pacing.STEEPEST}, GREATEST(1, {pacing.STEP} * t.lines) / {pacing.DIALS_A_STEP}
+        * power(2, LEAST(t.quiet_s / {pacing.SLOW_DOUBLES_S}, 30)))"""
+_NEAR: Final = f"LEAST({pacing.NEAR_FROM} * t.refused, t.refused - 1)"
 _GROWN: Final = f"""LEAST(:max_in_flight, CASE
-      WHEN a.lines < {_NEAR} THEN LEAST({_NEAR}, a.lines + t.taken * {_QUICK})
-      WHEN a.lines >= {pacing.NEAR_TO} * a.refused + 2 THEN a.lines + t.taken * {_QUICK}
-      ELSE a.lines + t.taken * {_SLOW} END)"""
+      WHEN t.lines < {_NEAR} THEN LEAST({_NEAR}, t.lines + t.taken * {_QUICK})
+      WHEN t.lines >= {pacing.NEAR_TO} * t.refused + 2 THEN t.lines + t.taken * {_QUICK}
+      ELSE t.lines + t.taken * {_SLOW} END)"""
 
 # Both statements travel in one round trip. The lock comes first and alone, so that the second statement's snapshot
 # sees every claim made before: the pace and the cap hold over all workers.
@@ -86,60 +86,57 @@ _GROWN: Final = f"""LEAST(:max_in_flight, CASE
 # out smaller than its room, and is then repeated.
 _STATEMENT: Final = """
 SELECT 1 FROM subaccounts WHERE subaccount_id = :subaccount_id FOR NO KEY UPDATE;
-WITH RECURSIVE refusal AS MATERIALIZED (
-  SELECT probe_at <= now() AS may_probe FROM breakers WHERE scope = 'subaccount' AND name = :subaccount_id
-), account AS (
-  SELECT s.time, s.refused, s.quiet_s, s.lines, s.adapts, GREATEST(1, floor(s.lines * :share))::int AS cap,
-    LEAST({burst}, s.tokens + s.rate * s.elapsed_s) AS tokens,
-    {kept} AS kept, s.held_s, s.gives_way
+WITH RECURSIVE account AS (
+  SELECT s.*, GREATEST(1, floor(s.lines * :share))::int AS cap,
+    LEAST({burst}, s.saved + s.rate * s.elapsed_s) AS tokens, {kept} AS kept
   FROM (
-    SELECT c.time, s.tokens, {rate} AS rate, s.lines_refused AS refused, s.lines IS NOT NULL AS adapts,
+    SELECT c.time, s.tokens AS saved, {rate} AS rate, s.lines_refused AS refused, s.lines IS NOT NULL AS adapts,
       LEAST(:max_in_flight, s.lines)::float8 AS lines,
       GREATEST(0, EXTRACT(EPOCH FROM c.time - s.lines_cut_at))::float8 AS quiet_s,
       GREATEST(0, EXTRACT(EPOCH FROM c.time - s.refilled_at))::float8 AS elapsed_s,
       GREATEST(0, EXTRACT(EPOCH FROM s.held_until - c.time))::float8 AS held_s,
-      {gives_way} AS gives_way
+      {gives_way} AS gives_way,
+      (SELECT CASE WHEN probe_at <= now() THEN 1 ELSE 0 END FROM breakers
+        WHERE scope = 'subaccount' AND name = :subaccount_id) AS probes,
+      EXISTS (SELECT FROM lanes WHERE lane = :lane AND paused_at IS NOT NULL) AS paused
     FROM subaccounts s, (SELECT clock_timestamp() AS time) AS c WHERE s.subaccount_id = :subaccount_id
     OFFSET 0) s
 ), flying AS MATERIALIZED (
   SELECT provider_id, count(*)::int AS calls FROM messages WHERE busy_until > now() GROUP BY provider_id
-), room AS MATERIALIZED (
-  SELECT is_open, flying, CASE WHEN is_open AND held_s = 0 AND NOT gives_way THEN GREATEST(0, LEAST(
-    :wanted, floor(tokens - kept)::int, cap - flying, (SELECT 1 FROM refusal))) ELSE 0 END AS calls
-  FROM account,
-    (SELECT COALESCE(sum(calls), 0)::int AS flying FROM flying) AS up,
-    (SELECT COALESCE((SELECT may_probe FROM refusal), true)
-      AND NOT EXISTS (SELECT FROM lanes WHERE lane = :lane AND paused_at IS NOT NULL) AS is_open) AS gate
 ), waiting AS (
   (SELECT provider_id FROM messages WHERE status = 'queued' AND lane = :lane ORDER BY provider_id LIMIT 1)
   UNION ALL
   SELECT (SELECT provider_id FROM messages m
     WHERE m.status = 'queued' AND m.lane = :lane AND m.provider_id > w.provider_id ORDER BY provider_id LIMIT 1)
   FROM waiting w WHERE w.provider_id IS NOT NULL
-), heads AS MATERIALIZED (
-  SELECT 1 + LEAST(r.calls + r.calls / 8, GREATEST(r.calls / 4, 2 * r.calls / GREATEST(1, p.providers)))
-    AS depth
-  FROM room r, (SELECT count(provider_id)::int AS providers FROM waiting) AS p
+), room AS MATERIALIZED (
+  SELECT r.*, 1 + LEAST(r.calls + r.calls / 8, GREATEST(r.calls / 4, 2 * r.calls / GREATEST(1, r.providers))) AS depth
+  FROM (
+    SELECT a.*, f.flying, w.providers, NOT a.paused AND COALESCE(a.probes, 1) > 0 AS is_open,
+      CASE WHEN a.paused OR a.gives_way OR a.held_s > 0 THEN 0
+        ELSE GREATEST(0, LEAST(:wanted, floor(a.tokens - a.kept)::int, a.cap - f.flying, a.probes)) END AS calls
+    FROM account a, (SELECT COALESCE(sum(calls), 0)::int AS flying FROM flying) AS f,
+      (SELECT count(provider_id)::int AS providers FROM waiting) AS w
+    OFFSET 0) r
 ), candidates AS MATERIALIZED (
   SELECT h.*, COALESCE(f.calls, 0) + h.place AS turn
   FROM waiting w LEFT JOIN flying f USING (provider_id) CROSS JOIN LATERAL (
-    SELECT m.id, m.ctid AS row, m.deadline, b.id IS NOT NULL AS shares, k.name AS probed_source,
-      row_number() OVER (ORDER BY m.deadline) AS place
-    FROM messages m {obstacles}
+    SELECT m.id, m.ctid AS row, m.deadline, row_number() OVER (ORDER BY m.deadline) AS place
+    FROM messages m
     WHERE m.status = 'queued' AND m.lane = :lane AND m.provider_id = w.provider_id AND {dialable}
-    ORDER BY m.deadline LIMIT COALESCE((SELECT depth FROM heads), 0)) h
+    ORDER BY m.deadline LIMIT COALESCE((SELECT depth FROM room), 0)) h
 ), picked AS (
-  SELECT m.*, c.shares, c.probed_source
+  SELECT m.*
   FROM (SELECT * FROM candidates ORDER BY turn, deadline) c
   CROSS JOIN LATERAL (
-    SELECT m.id, m.ctid AS row, m.destination_key, m.deadline FROM messages m
+    SELECT m.id, m.ctid AS row, m.destination_key, m.deadline, m.source FROM messages m
     WHERE m.ctid = c.row AND m.id = c.id AND m.status = 'queued' FOR NO KEY UPDATE SKIP LOCKED) m
   LIMIT COALESCE((SELECT calls FROM room), 0)
 ), chosen AS (
-  SELECT * FROM (
-    SELECT *, row_number() OVER (PARTITION BY destination_key ORDER BY deadline) AS of_phone,
-      row_number() OVER (PARTITION BY COALESCE(probed_source, id) ORDER BY deadline) AS of_source
-    FROM picked) p
+  SELECT id, row FROM (
+    SELECT p.id, p.row, row_number() OVER (PARTITION BY p.destination_key ORDER BY p.deadline) AS of_phone,
+      row_number() OVER (PARTITION BY COALESCE(k.name, p.id) ORDER BY p.deadline) AS of_source
+    FROM picked p LEFT JOIN breakers k ON k.scope = 'source' AND k.name = p.source) p
   WHERE of_phone = 1 AND of_source = 1
 ), claimed AS (
   UPDATE messages m SET
@@ -148,7 +145,8 @@ WITH RECURSIVE refusal AS MATERIALIZED (
     session_id = NULL,
     attempt_id = 'att_' || substr(m.id, 5) || '_' || (m.attempt + 1),
     due_at = now() + :lease_s * interval '1 second',
-    busy_destination = CASE WHEN NOT c.shares THEN m.destination_key END,
+    busy_destination = CASE WHEN NOT EXISTS (SELECT FROM messages b WHERE b.busy_destination = m.destination_key)
+      THEN m.destination_key END,
     busy_until = now() + (:ring_s + m.plays * m.seconds_per_play) * interval '1 second',
     updated_at = now()
   FROM chosen c WHERE m.id = c.id AND m.ctid = c.row  -- locked above, so its place holds: no plan can scan for it
@@ -163,27 +161,27 @@ WITH RECURSIVE refusal AS MATERIALIZED (
   UPDATE breakers SET probing = true, probe_at = now() + :lease_s * interval '1 second'
   WHERE probe_at <= now() AND (scope = 'subaccount' AND name = :subaccount_id AND EXISTS (SELECT FROM claimed)
     OR scope = 'source' AND name IN (SELECT source FROM claimed))
-), tally AS (
-  SELECT (SELECT count(*) FROM claimed)::int AS taken, count(*) AS seen, COALESCE(max(place), 0) AS deepest
-  FROM candidates
+), tally AS MATERIALIZED (
+  SELECT r.*, c.seen, r.is_open AND (c.seen > r.calls OR c.deepest >= r.depth) AS waiting,
+    (SELECT count(*) FROM claimed)::int AS taken
+  FROM room r, (SELECT count(*) AS seen, COALESCE(max(place), 0) AS deepest FROM candidates) AS c
 ), spent AS (
   UPDATE subaccounts s SET
-    tokens = a.tokens - t.taken,
-    refilled_at = a.time,
+    tokens = t.tokens - t.taken,
+    refilled_at = t.time,
     dialed = s.dialed + t.taken,
     otp_claimed_at = CASE WHEN :lane = 'otp' THEN now() ELSE s.otp_claimed_at END,
-    lines = CASE WHEN a.adapts AND t.taken > 0 AND r.flying + t.taken >= a.cap
-        AND (:lane = 'otp' OR a.lines < a.refused OR a.quiet_s > {forgotten_s})
+    lines = CASE WHEN t.adapts AND t.taken > 0 AND t.flying + t.taken >= t.cap
+        AND (:lane = 'otp' OR t.lines < t.refused OR t.quiet_s > {forgotten_s})
       THEN {grown} ELSE s.lines END
-  FROM account a, tally t, room r
+  FROM tally t
   WHERE s.subaccount_id = :subaccount_id
-    AND (t.taken > 0 OR s.refilled_at > a.time OR :lane = 'otp' AND t.seen > 0)
+    AND (t.taken > 0 OR s.refilled_at > t.time OR :lane = 'otp' AND t.seen > 0)
 )
-SELECT r.calls AS room, a.held_s, r.is_open AND (t.seen > r.calls OR t.deepest >= h.depth) AS waiting,
-  c.*, now() AS claimed_at,
+SELECT t.calls AS room, t.held_s, t.waiting, c.*, now() AS claimed_at,
   c.redial_unknown AND 1 + (SELECT count(*) FROM dial_attempts s WHERE s.message_id = c.id AND {maybe_accepted})
     < c.max_attempts AS may_redial
-FROM room r CROSS JOIN account a CROSS JOIN tally t CROSS JOIN heads h LEFT JOIN claimed c ON true
+FROM tally t LEFT JOIN claimed c ON true
 ORDER BY c.deadline
 """
 
@@ -196,7 +194,6 @@ def _statement(*, kept: str, gives_way: str) -> TextClause:
             gives_way=gives_way,
             rate=_RATE,
             grown=_GROWN,
-            obstacles=_OBSTACLES,
             dialable=_DIALABLE,
             valid_s=_VALID_S,
             forgotten_s=pacing.FORGOTTEN_S,
