@@ -110,7 +110,7 @@ WITH RECURSIVE account AS (
     WHERE m.status = 'queued' AND m.lane = :lane AND m.provider_id > w.provider_id ORDER BY provider_id LIMIT 1)
   FROM waiting w WHERE w.provider_id IS NOT NULL
 ), room AS MATERIALIZED (
-  SELECT r.*, 1 + LEAST(r.calls + r.calls / 8, GREATEST(r.calls / 4, 2 * r.calls / GREATEST(1, r.providers))) AS depth
+  SELECT r.*, 1 + LEAST(r.calls + r.calls / 8, GREATEST(r.calls / 8, 2 * r.calls / GREATEST(1, r.providers))) AS depth
   FROM (
     SELECT a.*, f.flying, w.providers, NOT a.paused AND COALESCE(a.probes, 1) > 0 AS is_open,
       CASE WHEN a.paused OR a.gives_way OR a.held_s > 0 THEN 0
