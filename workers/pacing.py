@@ -29,10 +29,11 @@ def slow_down(services: Services, pace: Pace, refused: Refused) -> None:
         return
     try:
         cuts = services.database.run(partial(pacing.slow_down, pace=pace, refused=refused))
-    except Exception as error:
-        if not is_away(error):
-            raise
-        log.warning("database_away", process="pacing")
+    except Exception as error:  # the results are kept, and must not be taken for lost
+        if is_away(error):
+            log.warning("database_away", process="pacing")
+        else:
+            log.exception("dialing_not_slowed")
         return
     for cut in cuts:
         tell = log.info if cut.now > _FINE * cut.was else log.warning  # a trunk in full use refuses one call in 250

@@ -15,6 +15,7 @@ from shared.pacing import Pace
 from tests.integration.worker_stage import staged
 
 PACE = Pace(subaccount_id="test_voice", dials_per_second=1e6, max_in_flight=500, lease_s=30, ring_s=60)
+NUMBER = "+6581234567"
 #: Another call rings the phone that the passcode waits for.
 BUSY = """
 UPDATE messages b SET busy_destination = m.destination_key, busy_until = now() + interval '1 minute'
@@ -217,6 +218,36 @@ def test_a_worker_held_back_looks_again_in_time_and_seldom(stage):
     assert stage.message(later).status in ("dialing", "placed")
     assert time.monotonic() - began > 2.5
     assert len(looks) < 15
+
+
+@pytest.mark.parametrize(
+    ("knob", "options", "column"),
+    [("rate_limited", {}, "pace_refused"), ("refused", {"code": -2010}, "lines_refused")],
+)
+def test_what_8x8_answers_to_a_callflow_slows_the_dialling_down(stage, knob, options, column):
+    keep(stage, 20)
+    stage.simulator.set_fault(knob, **options)
+
+    stage.dial()
+
+    assert stage.execute(f"SELECT {column} FROM subaccounts")[0][0] > 0
+    assert {row.status for row in stage.execute("SELECT status FROM messages")} == {"queued"}
+
+
+def test_a_summary_without_a_free_line_slows_the_dialling_down_once(stage):
+    stage.simulator.plan(NUMBER, ["over_capacity"])
+    stage.keep(NUMBER)
+    keep(stage, 4)
+    stage.dial()
+    stage.keep_received(5)
+
+    stage.reconcile()
+    first = account(stage)
+    stage.execute("UPDATE webhook_inbox SET processed_at = NULL, attempts = 0, due_at = now()")
+    stage.reconcile()
+
+    assert first.lines == 250
+    assert account(stage).lines == 250
 
 
 # passcodes first

@@ -65,7 +65,7 @@ _GIVES_WAY: Final = f"""COALESCE(s.otp_claimed_at > now() - interval '{pacing.OT
 
 # `pacing.dials_per_second`, `burst` and `grown_lines`, as the claim's statement computes them.
 _RATE: Final = f"""LEAST(:rate, GREATEST({pacing.SLOWEST}, COALESCE(s.pace_refused * (1 + {pacing.PACE_CUT} * power(
-    EXTRACT(EPOCH FROM c.time - s.pace_cut_at)::float8 / {pacing.PACE_HEALS_S} - 1, 3)), :rate)))::float8"""
+    GREATEST(0, EXTRACT(EPOCH FROM c.time - s.pace_cut_at)) / {pacing.PACE_HEALS_S} - 1, 3)), :rate)))::float8"""
 _BURST: Final = f"GREATEST(1, s.rate * {pacing.BURST_S})"
 _KEPT: Final = f"LEAST(GREATEST(1, {pacing.OTP_RESERVE} * {_BURST}), {_BURST} - 1)"
 _QUICK: Final = f"LEAST({pacing.STEEPEST}, {pacing.QUICK} * power(2, LEAST(t.quiet_s / {pacing.QUICK_DOUBLES_S}, 30)))"
