@@ -9,9 +9,9 @@ import dramatiq
 
 from shared.broker import WakeUpBroker
 from shared.db.database import Database
-from shared.db.queries.dial import Pace
 from shared.http import AddressGuard, HttpEdge, Route
 from shared.jobs import Doorbell
+from shared.pacing import Pace
 from shared.sealing import Sealer
 from shared.settings import Settings
 from shared.verdict import Timing

@@ -55,8 +55,8 @@ class Settings(BaseSettings):
         ge=1,
         description="Ingress processes; default: one a core.",
     )
-    dials_per_second: float = Field(50, gt=0, description="Callflows a second, for the subaccount.")
-    max_calls_in_flight: int = Field(500, ge=1, description="Calls ringing or speaking at once, for the subaccount.")
+    dials_per_second: float = Field(50, gt=0, description="Callflows a second at most; 429 slows them down.")
+    max_calls_in_flight: int = Field(500, ge=1, description="Calls up at once at most; -2010 makes them fewer.")
     callback_allowed_networks: Words = Field(
         (), description="Private networks that callbacks may reach, e.g. 127.0.0.0/8; http is allowed there."
     )

@@ -131,6 +131,7 @@ class Finding:
     settlement: Settlement | None = None
     pause_source: str | None = None
     proven_source: str | None = None  # its phone rang: whatever paused this caller id is over
+    refused_attempt: str | None = None  # 8x8 had no line for it: too many calls at once
 
 
 def after_action(action: CallAction, attempt: Candidate, timing: Timing) -> Finding:
@@ -180,9 +181,10 @@ def after_summary(summary: SessionSummary, attempt: Candidate, timing: Timing, *
     dialled = summary.session_status != "ERROR" or summary.connected_at is not None
     proven = attempt.source if dialled else None
     pause = attempt.source if not dialled and rule.scope is Scope.SOURCE else None
+    refused = attempt.attempt_id if not dialled and rule.over_capacity else None
     if not attempt.is_current and ending.event is not Event.SESSION_COMPLETED:
         # An earlier, doubtful attempt: only having been heard after all changes the message.
-        return Finding("applied", None, settlement, pause, proven)
+        return Finding("applied", None, settlement, pause, proven, refused)
     redial_at = _redial_at(summary, attempt, ending, rule, timing, luck)
     move = Move(
         message_id=attempt.message_id,
@@ -193,7 +195,7 @@ def after_summary(summary: SessionSummary, attempt: Candidate, timing: Timing, *
         due_at=redial_at,
         facts=_facts(summary, attempt, settlement),
     )
-    return Finding("applied", move, settlement, pause, proven)
+    return Finding("applied", move, settlement, pause, proven, refused)
 
 
 def _ending(summary: SessionSummary, attempt: Candidate) -> _Ending:

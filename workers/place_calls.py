@@ -18,15 +18,17 @@ from sqlalchemy.exc import IntegrityError
 
 from shared import jobs
 from shared.db.group_commit import Bounds, GroupCommitter
-from shared.db.queries import dial, moves
+from shared.db.queries import claim, dial
+from shared.db.queries.pacing import Refused
 from shared.ids import new_id
-from shared.lifecycle import Lane, Move
+from shared.lifecycle import REPORTED, TRANSITIONS, Lane, Move
 from shared.rest import Rest
 from shared.sealing import Unsealable
 from shared.services import Services, pace_of, timing_of
 from shared.verdict import Dialed, after_dial
 from shared.voice_api import callflow
 from shared.voice_api.codes import Disposition, Reason, Verdict
+from workers.pacing import slow_down
 from workers.senders import Senders
 from workers.single_flight import SingleFlight
 
@@ -39,6 +41,11 @@ _REST_ROW_S: Final = 0.002
 _REST_S: Final = 0.02
 #: Look again this soon, in seconds, while the pace or the cap holds messages back.
 _HELD_BACK_S: Final = 0.05
+#: And at least this often while 8x8's Retry-After does: the process may have to drain.
+_LOOK_AGAIN_S: Final = 1.0
+
+#: Refusals that meet every message alike, and what they pause.
+_ACCOUNT_WIDE: Final = {Disposition.BLOCKED_ACCOUNT: "subaccount", Disposition.BLOCKED_SOURCE: "source"}
 
 #: Scope, name and reason.
 _Breaker = tuple[str, str, str]
@@ -50,7 +57,7 @@ log = structlog.get_logger()
 class _Sent:
     """One dial attempt with its answer, on its way into the database."""
 
-    call: dial.ClaimedCall
+    call: claim.ClaimedCall
     answer: Verdict
     move: Move
 
@@ -93,45 +100,45 @@ class PlaceCalls:
                 return
             asked = min(free, _CLAIM_LIMIT)
             started_at = time.monotonic()
-            claim = self._claim(lane, asked)
-            rest.after(len(claim.calls), started_at)
-            if not claim.waiting:
+            claimed = self._claim(lane, asked)
+            rest.after(len(claimed.calls), started_at)
+            if not claimed.waiting:
                 return  # empty, paused, or only busy destinations wait: their end, or the sweeper, rings again
-            if claim.room < asked:
-                self.senders.pause(_HELD_BACK_S)
+            if claimed.room < asked:
+                self.senders.pause(min(_LOOK_AGAIN_S, max(_HELD_BACK_S, claimed.held_s)))
             # With all senders taken, wait for half of them: claims stay few and large.
-            wanted = max(1, self.senders.limit // 2) if len(claim.calls) == asked else 1
+            wanted = max(1, self.senders.limit // 2) if len(claimed.calls) == asked else 1
         self._services.doorbell.ring(jobs.PLACE_CALLS[lane])
 
-    def _claim(self, lane: Lane, wanted: int) -> dial.Claim:
+    def _claim(self, lane: Lane, wanted: int) -> claim.Claim:
         self._give_back_lost_claims()
         tried: list[tuple[str, float]] = []
 
-        def one_try(connection: Connection) -> dial.Claim:
+        def one_try(connection: Connection) -> claim.Claim:
             tried.append((new_id("claim"), time.monotonic()))
-            return dial.claim(connection, self._pace, lane, wanted=wanted, claim_id=tried[-1][0])
+            return claim.claim(connection, self._pace, lane, wanted=wanted, claim_id=tried[-1][0])
 
         answered = False
         try:
-            claim = self._services.database.run(one_try, alone=True)
+            claimed = self._services.database.run(one_try, alone=True)
             answered = True
         except IntegrityError:
             # Dialling for another subaccount, somebody took a destination in the same moment: look again.
-            return dial.Claim([], room=0, waiting=True)
+            return claim.Claim([], room=0, waiting=True)
         finally:
             # The answer of a try that failed may be lost, not the claim: what it took was surely not dialled.
             self._lost_claims += [claim_id for claim_id, _ in (tried[:-1] if answered else tried)]
-        for call in claim.calls:
+        for call in claimed.calls:
             self.senders.start(partial(self._dial, call, tried[-1][1]))
-        return claim
+        return claimed
 
     def _give_back_lost_claims(self) -> None:
         with self._giving_back:
             while self._lost_claims:
-                returned = self._services.database.run(partial(dial.give_back, claim_id=self._lost_claims[0]))
+                returned = self._services.database.run(partial(claim.give_back, claim_id=self._lost_claims[0]))
                 log.info("claim_given_back", claim_id=self._lost_claims.pop(0), messages=len(returned))
 
-    def _dial(self, call: dial.ClaimedCall, claimed_at: float) -> None:
+    def _dial(self, call: claim.ClaimedCall, claimed_at: float) -> None:
         answer = self._answer(call, claimed_at)
         now = call.now + timedelta(seconds=time.monotonic() - claimed_at)
         dialed = Dialed(
@@ -148,7 +155,7 @@ class PlaceCalls:
             log.warning("dial_unknown", message_id=call.message_id, reason=answer.reason)
         self._results.submit([_Sent(call, answer, move)])
 
-    def _answer(self, call: dial.ClaimedCall, claimed_at: float) -> Verdict:
+    def _answer(self, call: claim.ClaimedCall, claimed_at: float) -> Verdict:
         """What 8x8 answered. Any failure before the POST surely placed no call; any after it may have."""
         settings = self._services.settings
         # One whole POST must fit between the last look and the lease's end or the deadline.
@@ -166,7 +173,7 @@ class PlaceCalls:
             log.exception("dial_failed", message_id=call.message_id)
             return Verdict(Disposition.UNKNOWN, Reason.NO_REPLY)
 
-    def _callflow(self, call: dial.ClaimedCall) -> bytes:
+    def _callflow(self, call: claim.ClaimedCall) -> bytes:
         content = json.loads(self._services.sealer.unseal(call.content, row=call.message_id))
         outbound = callflow.OutboundCall(
             source=call.source,
@@ -181,30 +188,31 @@ class PlaceCalls:
     def _record(self, sent: Sequence[_Sent], patience_s: float) -> list[None]:
         results = [_result(one) for one in sent]
 
-        def write(connection: Connection) -> tuple[dict[_Breaker, int], list[str], list[moves.Moved], bool]:
+        def write(connection: Connection) -> tuple[dict[_Breaker, int], list[str], bool]:
             # Messages before breakers, as whoever reconciles does: two that lock in turn never wait for each other.
-            recorded = dial.record(connection, results)
+            early = dial.record(connection, results)
             opened = self._pause_refused(connection, sent)
-            return opened, self._resume_accepted(connection, sent), *recorded
+            return opened, self._resume_accepted(connection, sent), early
 
-        opened, closed, moved, early = self._services.database.run(write, patience_s=patience_s)
+        moves_breakers = any(one.call.probes or one.answer.disposition in _ACCOUNT_WIDE for one in sent)
+        opened, closed, early = self._services.database.run(write, patience_s=patience_s, alone=not moves_breakers)
         for (scope, name, reason), failures in opened.items():
             log.critical("dialing_paused", scope=scope, name_=name, reason=reason, failures=failures)
         for name in closed:
             log.warning("dialing_resumed", scope="subaccount", name_=name)
-        if any(one.callbacks for one in moved):
+        if any(TRANSITIONS[one.move.event].target in REPORTED for one in sent):
             self._services.doorbell.ring(jobs.DELIVER_CALLBACKS)
         if early:
             self._services.doorbell.ring(jobs.RECONCILE_EVENTS)
+        slow_down(self._services, self._pace, _refused(sent))
         return [None] * len(sent)
 
     def _pause_refused(self, connection: Connection, sent: Sequence[_Sent]) -> dict[_Breaker, int]:
         """An account-wide refusal meets every message alike: pause instead of failing them one by one."""
-        names = {Disposition.BLOCKED_ACCOUNT: "subaccount", Disposition.BLOCKED_SOURCE: "source"}
         refused: set[_Breaker] = {
             (scope, self._pace.subaccount_id if scope == "subaccount" else one.call.source, str(one.answer.reason))
             for one in sent
-            if (scope := names.get(one.answer.disposition)) is not None
+            if (scope := _ACCOUNT_WIDE.get(one.answer.disposition)) is not None
         }
         pause_s = self._services.settings.breaker_seconds
         failures = {
@@ -215,9 +223,20 @@ class PlaceCalls:
 
     def _resume_accepted(self, connection: Connection, sent: Sequence[_Sent]) -> list[str]:
         """8x8 takes the account's calls again. Whether it takes the caller id, only a call's summary tells."""
-        if not any(one.answer.disposition is Disposition.CREATED for one in sent):
+        if not any(one.call.probes and one.answer.disposition is Disposition.CREATED for one in sent):
             return []
         return dial.close_breakers(connection, "subaccount", [self._pace.subaccount_id])
+
+
+def _refused(sent: Sequence[_Sent]) -> Refused:
+    """Those that 8x8 refused for their number."""
+    refused = Refused()
+    for one in sent:
+        if one.answer.over_capacity:
+            many = refused.pace if one.answer.reason is Reason.THROTTLED else refused.lines
+            many.append(one.call.attempt_id)
+            refused.retry_after_s = max(refused.retry_after_s, one.answer.retry_after_s or 0)
+    return refused
 
 
 def _result(sent: _Sent) -> dial.DialResult:

@@ -15,13 +15,15 @@ from sqlalchemy import Connection
 from shared import jobs
 from shared.db.database import is_away
 from shared.db.queries import dial, inbox, moves, settle
+from shared.db.queries.pacing import Refused
 from shared.lifecycle import TO_DIAL, Lane
 from shared.matching import Candidate, choose
 from shared.rest import Rest
 from shared.sealing import Unsealable
-from shared.services import Services, timing_of
+from shared.services import Services, pace_of, timing_of
 from shared.verdict import Finding, after_action, after_summary
 from shared.voice_api.events import CallAction, Malformed, SessionSummary, WebhookEvent, parse
+from workers.pacing import slow_down
 from workers.single_flight import SingleFlight
 
 _RUN_S: Final = 15
@@ -53,6 +55,7 @@ class ReconcileEvents:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._timing = timing_of(services.settings)
+        self._pace = pace_of(services.settings)
         self._flight = SingleFlight()
         self._rest = Rest(_REST_ROW_S, _REST_S)
         self._again_at = 0.0
@@ -103,11 +106,12 @@ class ReconcileEvents:
 
     def _apply(self, rows: Sequence[inbox.InboxRow]) -> None:
         kept = [_Kept(row, self._parsed(row)) for row in rows]
-        moved = self._services.database.run(partial(self._reconcile, kept=kept))
+        moved, refused = self._services.database.run(partial(self._reconcile, kept=kept))
         if any(one.callbacks for one in moved):
             self._services.doorbell.ring(jobs.DELIVER_CALLBACKS)
         for lane in {one.lane for one in moved if one.status in TO_DIAL}:
             self._services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])
+        slow_down(self._services, self._pace, Refused(lines=refused))
 
     def _parsed(self, row: inbox.InboxRow) -> WebhookEvent:
         try:
@@ -115,9 +119,14 @@ class ReconcileEvents:
         except Unsealable:
             return Malformed("sealed with another key")
 
-    def _reconcile(self, connection: Connection, kept: Sequence[_Kept]) -> list[moves.Moved]:
-        """Apply the events in the order they came, summaries last, at most one per message in each round."""
+    def _reconcile(self, connection: Connection, kept: Sequence[_Kept]) -> tuple[list[moves.Moved], list[str]]:
+        """Apply the events in the order they came, summaries last, at most one per message in each round.
+
+        Returns:
+            The messages that moved, and the attempts that 8x8 had no line for.
+        """
         moved: list[moves.Moved] = []
+        refused: list[str] = []
         waiting = sorted(kept, key=lambda one: isinstance(one.event, SessionSummary))
         while waiting:
             findings, waiting = self._round(connection, waiting)
@@ -130,7 +139,8 @@ class ReconcileEvents:
             moved += settle.write(connection, batch)
             for source in {f.pause_source for _, f in findings if f.pause_source is not None}:
                 self._pause(connection, source)
-        return moved
+            refused += [f.refused_attempt for _, f in findings if f.refused_attempt is not None]
+        return moved, refused
 
     def _round(self, connection: Connection, kept: Sequence[_Kept]) -> tuple[list[tuple[_Kept, Finding]], list[_Kept]]:
         candidates = inbox.match(connection, [self._question(place, one) for place, one in enumerate(kept)])

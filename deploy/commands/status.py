@@ -61,13 +61,16 @@ def status(context: click.Context, as_json: bool) -> None:  # noqa: FBT001
 def gather(connection: Connection, settings: Settings) -> dict[str, Any]:
     """Everything that PostgreSQL knows of the present; also what a status page needs."""
     from shared.db import reports
+    from shared.services import pace_of
 
+    pace = pace_of(settings)
     return {
         "lanes": [dict(row) for row in reports.lanes(connection)],
         "messages": [dict(row) for row in reports.open_messages(connection)],
         "calls": {
             "in_flight": reports.calls_in_flight(connection),
-            "cap": settings.max_calls_in_flight,
+            "cap": pace.max_in_flight,
+            **reports.limits(connection, pace),
         },
         "breakers": [dict(row) for row in reports.breakers(connection)],
         "callbacks": [dict(row) for row in reports.callback_states(connection)],
@@ -111,6 +114,12 @@ def bad_news(state: Mapping[str, Any]) -> Iterator[str]:
         yield "Redis does not answer: work goes on by the sweeper's rounds alone, more slowly"
 
 
+def _cut(calls: Mapping[str, Any], limit: str) -> str:
+    """What was refused, if 8x8 ever did."""
+    refused, at = calls[f"{limit}_refused"], calls[f"{limit}_cut_at"]
+    return "" if refused is None else f"; 8x8 refused {refused:.3g} at {at:%Y-%m-%d %H:%M:%S}"
+
+
 def _print(state: Mapping[str, Any]) -> None:
     print_table(
         "Lanes",
@@ -132,9 +141,12 @@ def _print(state: Mapping[str, Any]) -> None:
         ["state", "callbacks", "oldest"],
         [(row["state"], row["callbacks"], age(max(0.0, row["oldest_s"] or 0.0))) for row in state["callbacks"]],
     )
-    inbox, redis = state["inbox"], state["redis"]
+    inbox, redis, calls = state["inbox"], state["redis"], state["calls"]
     click.echo()
-    click.echo(f"calls in flight     {state['calls']['in_flight']} of at most {state['calls']['cap']}")
+    click.echo(f"calls in flight     {calls['in_flight']} of at most {int(calls['lines'])}{_cut(calls, 'lines')}")
+    click.echo(f"dials a second      at most {calls['dials_per_second']:.3g}{_cut(calls, 'pace')}")
+    if calls["held_s"] > 0:
+        click.echo(f"  8x8 asked to wait {age(calls['held_s'])} more")
     click.echo(f"webhooks waiting    {inbox['unprocessed']}, oldest {age(inbox['oldest_s'])}")
     click.echo(f"  without a match   {inbox['unmatched']}, oldest {age(inbox['oldest_unmatched_s'])}")
     click.echo(f"sweeper last seen   {age(state['sweeper']['silent_s'])} ago")

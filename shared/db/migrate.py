@@ -32,6 +32,7 @@ def migrate(database: Database) -> list[str]:
         connection.execute(text("SET statement_timeout = 0"))
         connection.commit()
         missing = pending(connection)
+        connection.commit()  # a migration that builds an index beside the traffic must begin outside of a transaction
         if missing:
             command.upgrade(_config(connection), "head")
             connection.commit()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, text
 
 from shared.lifecycle import Lane
+from shared.pacing import Pace, dials_per_second
 
 Row = RowMapping
 
@@ -47,6 +48,31 @@ def open_messages(connection: Connection) -> Sequence[Row]:
 def calls_in_flight(connection: Connection) -> int:
     """Calls that may be ringing or speaking, as the cap MAX_CALLS_IN_FLIGHT counts them."""
     return int(connection.execute(text("SELECT count(*) FROM messages WHERE busy_until > now()")).scalar_one())
+
+
+_LIMITS: Final = text("""
+SELECT dialed, lines, lines_refused, lines_cut_at, pace_refused, pace_cut_at,
+  EXTRACT(EPOCH FROM now() - pace_cut_at)::float8 AS pace_quiet_s,
+  GREATEST(0, EXTRACT(EPOCH FROM held_until - now()))::float8 AS held_s
+FROM subaccounts WHERE subaccount_id = :subaccount_id
+""")
+
+
+def limits(connection: Connection, pace: Pace) -> dict[str, Any]:
+    """What a subaccount may dial now, as far as 8x8 was found to bear less than the settings allow."""
+    found = connection.execute(_LIMITS, {"subaccount_id": pace.subaccount_id}).mappings().one_or_none()
+    row: dict[str, Any] = {} if found is None else dict(found)
+    quiet_s = max(0.0, row.get("pace_quiet_s") or 0.0)
+    return {
+        "dialed": row.get("dialed", 0),
+        "lines": min(row.get("lines") or pace.max_in_flight, pace.max_in_flight),
+        "lines_refused": row.get("lines_refused"),
+        "lines_cut_at": row.get("lines_cut_at"),
+        "dials_per_second": dials_per_second(pace.dials_per_second, row.get("pace_refused"), quiet_s=quiet_s),
+        "pace_refused": row.get("pace_refused"),
+        "pace_cut_at": row.get("pace_cut_at"),
+        "held_s": row.get("held_s") or 0.0,
+    }
 
 
 _BREAKERS: Final = text("""

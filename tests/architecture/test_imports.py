@@ -22,6 +22,7 @@ PURE = [
     "shared/errors.py",
     "shared/lifecycle.py",
     "shared/matching.py",
+    "shared/pacing.py",
     "shared/phone.py",
     "shared/reasons.py",
     "shared/retry_policy.py",

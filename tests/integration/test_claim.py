@@ -8,30 +8,32 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from shared.db.queries import dial
+from shared.db.queries import claim as claims
+from shared.db.queries.pacing import open_pace
 from shared.ids import new_id
 from shared.lifecycle import Lane
+from shared.pacing import Pace
 from tests.integration.worker_stage import PROVIDER, staged
 
-PACE = dial.Pace(subaccount_id="test_voice", dials_per_second=1e6, max_in_flight=100_000, lease_s=30, ring_s=60)
+PACE = Pace(subaccount_id="test_voice", dials_per_second=1e6, max_in_flight=100_000, lease_s=30, ring_s=60)
 NUMBER = "+6581234567"
 
 
 @pytest.fixture
 def stage(settings):
     with staged(settings) as stage:
-        stage.database.run(lambda connection: dial.open_pace(connection, "test_voice", 1e6))
+        stage.database.run(lambda connection: open_pace(connection, "test_voice", 1e6))
         yield stage
 
 
 def pace(**changes):
-    return dial.Pace(**{name: changes.get(name, getattr(PACE, name)) for name in dial.Pace.__slots__})
+    return Pace(**{name: changes.get(name, getattr(PACE, name)) for name in Pace.__slots__})
 
 
 def claim(stage, wanted=100, *, lane=Lane.OTP, limits=PACE, claim_id=None):
     claim_id = claim_id or new_id("claim")
     return stage.database.run(
-        lambda connection: dial.claim(connection, limits, lane, wanted=wanted, claim_id=claim_id), alone=True
+        lambda connection: claims.claim(connection, limits, lane, wanted=wanted, claim_id=claim_id), alone=True
     )
 
 
@@ -221,10 +223,10 @@ def test_a_claim_whose_answer_was_lost_is_given_back(stage):
 def test_a_lost_claim_that_was_dialled_by_another_since_is_left_alone(stage):
     id_ = stage.keep()
     claim(stage, claim_id="claim_lost")
-    stage.database.run(lambda connection: dial.give_back(connection, "claim_lost"))
+    stage.database.run(lambda connection: claims.give_back(connection, "claim_lost"))
     claim(stage, claim_id="claim_other")
 
-    returned = stage.database.run(lambda connection: dial.give_back(connection, "claim_lost"))
+    returned = stage.database.run(lambda connection: claims.give_back(connection, "claim_lost"))
 
     assert returned == []
     assert stage.message(id_).status == "dialing"
@@ -260,9 +262,9 @@ def test_a_doubtful_call_may_be_dialled_again_while_attempts_are_left(stage, lim
 
 
 def plan_of_claim(stage):
-    values = {"subaccount_id": "test_voice", "rate": 1e6, "burst": 1e6, "cap": 100_000, "lease_s": 30, "ring_s": 60}
-    values |= {"lane": "otp", "wanted": 100, "claim_id": "claim_plan"}
-    select = dial._CLAIM.sql[-1]
+    values = {"subaccount_id": "test_voice", "rate": 1e6, "max_in_flight": 100_000, "share": 1, "lease_s": 30}
+    values |= {"ring_s": 60, "lane": "otp", "wanted": 100, "claim_id": "claim_plan"}
+    select = claims._CLAIM_OTP.sql[-1]
     with stage.database.engine.connect() as connection:
         rows = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS) {_driver_sql(select)}", values).all()
         connection.rollback()
@@ -313,7 +315,7 @@ def test_a_lost_claim_is_given_back_even_after_its_lease(stage):
     stage.sweep()
     lapsed = stage.message(id_).status
 
-    stage.database.run(lambda connection: dial.give_back(connection, "claim_lost"))
+    stage.database.run(lambda connection: claims.give_back(connection, "claim_lost"))
 
     assert (lapsed, stage.message(id_).status) == ("dial_unknown", "queued")
 

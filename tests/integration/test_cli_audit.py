@@ -45,10 +45,29 @@ def test_status_is_well_when_nothing_is_late(ringpost, accepted):
         ("notification", 0),
     ]
     assert state["messages"][0]["status"] == "queued"
-    assert state["calls"] == {"inFlight": 0, "cap": 500}
+    assert state["calls"]["inFlight"] == 0
+    assert (state["calls"]["lines"], state["calls"]["cap"], state["calls"]["dialsPerSecond"]) == (500, 500, 50)
     assert state["redis"]["reachable"]
     assert state["badNews"] == []
     assert ringpost("status").stdout.endswith("all well\n")
+
+
+def test_status_tells_what_8x8_was_found_to_bear(ringpost, database):
+    execute(
+        database,
+        "INSERT INTO subaccounts (subaccount_id, tokens, dialed, lines, lines_refused, lines_cut_at, pace_refused,"
+        " pace_cut_at, held_until)"
+        " VALUES ('test_voice', 1, 7, 38.5, 40, now(), 20, now(), now() + interval '1 minute')",
+    )
+
+    calls = as_json(ringpost("status", "--json"))["calls"]
+    told = ringpost("status").stdout
+
+    assert (calls["dialed"], calls["lines"], calls["linesRefused"]) == (7, 38.5, 40)
+    assert 16 <= calls["dialsPerSecond"] < 17
+    assert "calls in flight     0 of at most 38; 8x8 refused 40 at" in told
+    assert "dials a second      at most 16" in told
+    assert "8x8 asked to wait" in told
 
 
 LATE = "interval '31 seconds'"

@@ -7,8 +7,10 @@ import json
 import pytest
 from sqlalchemy import text
 
-from shared.db.queries import dial, inbox
+from shared.db.queries import claim, inbox
+from shared.db.queries.pacing import open_pace
 from shared.lifecycle import Lane
+from shared.pacing import Pace
 
 
 def execute(database, *statements):
@@ -178,11 +180,11 @@ def test_one_id_that_is_not_set_aside_leaves_all_of_them_alone(ringpost, databas
 
 
 def claimed(database, settings):
-    pace = dial.Pace(settings.eight_x_eight_subaccount_id, 50, 500, 30, 60)
+    pace = Pace(settings.eight_x_eight_subaccount_id, 50, 500, 30, 60)
     with database.transaction() as connection:
-        dial.open_pace(connection, pace.subaccount_id, 1)
+        open_pace(connection, pace.subaccount_id, 1)
     with database.transaction() as connection:
-        return dial.claim(connection, pace, Lane.OTP, wanted=10, claim_id="c").calls
+        return claim.claim(connection, pace, Lane.OTP, wanted=10, claim_id="c").calls
 
 
 def test_a_paused_lane_is_not_dialled_until_it_is_resumed(ringpost, accepted, database, settings):

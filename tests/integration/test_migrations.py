@@ -93,8 +93,9 @@ def _unseen(database):
 
 
 def _walk(database, direction, target):
-    with database.engine.begin() as connection:
+    with database.engine.connect() as connection:
         getattr(command, direction)(_config(connection), target)
+        connection.commit()
 
 
 def _config(connection=None):

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.db.queries import dial
+from shared.db.queries.claim import claim
 from shared.lifecycle import Lane
+from shared.pacing import Pace
 from shared.voice_api.codes import REPLY_RULES
 from tests.integration.worker_stage import staged
 
@@ -207,7 +208,7 @@ def test_many_messages_under_many_faults_ring_no_phone_twice(settings):
 def test_a_worker_that_died_while_dialling_leaves_a_doubt_and_never_a_second_call(stage):
     id_ = stage.keep()
     stage.dialer()
-    stage.database.run(lambda connection: dial.claim(connection, pace(), Lane.OTP, wanted=9, claim_id="claim_dead"))
+    stage.database.run(lambda connection: claim(connection, pace(), Lane.OTP, wanted=9, claim_id="claim_dead"))
     stage.execute("UPDATE messages SET due_at = now()")
 
     stage.sweep()
@@ -218,7 +219,7 @@ def test_a_worker_that_died_while_dialling_leaves_a_doubt_and_never_a_second_cal
 
 
 def pace():
-    return dial.Pace("test_voice", 1e6, 100, lease_s=30, ring_s=60)
+    return Pace("test_voice", 1e6, 100, lease_s=30, ring_s=60)
 
 
 def test_a_late_answer_still_says_what_became_of_the_call(stage):
@@ -246,7 +247,7 @@ def test_a_stale_workers_late_answer_changes_nothing(stage):
     while stage.message(id_).status != "dialing":
         pass
     stage.execute("UPDATE messages SET status = 'queued', due_at = now(), busy_destination = NULL, busy_until = NULL")
-    stage.database.run(lambda connection: dial.claim(connection, pace(), Lane.OTP, wanted=9, claim_id="claim_new"))
+    stage.database.run(lambda connection: claim(connection, pace(), Lane.OTP, wanted=9, claim_id="claim_new"))
 
     stale.drain()
 

@@ -74,7 +74,11 @@ MESSAGES: Final = Table(
     CheckConstraint(f"(finished_at IS NOT NULL) = ({_FINAL})", name="finished"),
     CheckConstraint(f"(due_at IS NULL) = ({_FINAL})", name="due"),
     CheckConstraint(f"(content IS NULL) = ({_FINAL})", name="erased"),
-    Index("messages_queue_idx", "lane", "deadline", postgresql_where=text("status = 'queued'")),
+    Index(
+        "messages_queue_idx",
+        *("lane", "provider_id", "deadline", "due_at"),  # due_at last: what waits for later is passed over unread
+        postgresql_where=text("status = 'queued'"),
+    ),
     Index("messages_open_idx", "status", "due_at", postgresql_where=text("finished_at IS NULL")),
     Index(
         "messages_busy_destination_key",

@@ -35,8 +35,7 @@ SUBACCOUNTS: Final = Table(
     Column("tokens", Double, nullable=False),
     moment("refilled_at", stamped=True),
     Column("dialed", BigInteger, nullable=False, server_default="0"),  # all dials so far; its growth is the true rate
-    Column("pace", Double),  # dials a second that 8x8 bears, as far as is known; null: what the setting allows
-    Column("pace_refused", Double),  # the pace at the last 429
+    Column("pace_refused", Double),  # dials a second at the last 429; what is dialled now follows from its age
     moment("pace_cut_at"),
     Column("lines", Double),  # calls in flight that the trunk bears, as far as is known; null: the setting
     Column("lines_refused", Double),  # calls in flight at the last -2010

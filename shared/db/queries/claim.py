@@ -1,0 +1,282 @@
+"""Step 2: claim messages to dial: the most urgent first, providers in fair shares, inside what 8x8 bears."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from shared import pacing
+from shared.db.prepared import Prepared
+from shared.db.queries import moves
+from shared.db.queries.dial import MAYBE_ACCEPTED
+from shared.db.queries.pacing import open_pace
+from shared.lifecycle import TRANSITIONS, Event, Lane, Move
+from shared.pacing import Pace
+from shared.voice_api.codes import Disposition, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedCall:
+    """A message that this worker alone may dial now."""
+
+    message_id: str
+    attempt_id: str
+    number: int
+    content: bytes
+    source: str
+    voice: str
+    speed: float
+    plays: int
+    seconds_per_play: float
+    interruptible: bool
+    may_redial: bool  # should it be doubtful
+    probes: bool  # the subaccount is paused, and this call shows whether it still has to be
+    deadline: datetime
+    valid_until: datetime
+    now: datetime  # the database's clock at the claim
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim gave, and whether asking again soon would give more."""
+
+    calls: list[ClaimedCall]
+    room: int  # how many the pace allowed
+    waiting: bool  # more was due than the room held, in a lane that may dial
+    held_s: float = 0.0  # 8x8 asked for a pause that ends in so many seconds
+
+
+#: Seconds that 8x8 may keep a callflow before it must have begun to dial.
+_VALID_S: Final = 90
+
+#: Message *m* may be dialled now: due, not too late, its phone not busy unless waiting would cost the deadline, its
+#: caller id not refused. As subselects, not as joins: a planner with stale statistics could sort a whole queue.
+_DIALABLE: Final = """m.due_at <= now() AND m.deadline > now()
+      AND COALESCE(
+        (SELECT b.busy_until >= m.deadline FROM messages b WHERE b.busy_destination = m.destination_key), true)
+      AND COALESCE((SELECT k.probe_at <= now() FROM breakers k WHERE k.scope = 'source' AND k.name = m.source), true)"""
+
+#: Other lanes than otp take nothing while somebody dials that lane and a message there could be dialled.
+_GIVES_WAY: Final = f"""COALESCE(s.otp_claimed_at > now() - interval '{pacing.OTP_CLAIMED_S} seconds', false)
+    AND NOT EXISTS (SELECT FROM lanes WHERE lane = 'otp' AND paused_at IS NOT NULL)
+    AND EXISTS (SELECT FROM messages m
+      WHERE m.status = 'queued' AND m.lane = 'otp' AND {_DIALABLE})"""
+
+# `pacing.dials_per_second`, `burst` and `grown_lines`, as the claim's statement computes them.
+_RATE: Final = f"""LEAST(:rate, GREATEST({pacing.SLOWEST}, COALESCE(s.pace_refused * (1 + {pacing.PACE_CUT} * power(
+    GREATEST(0, EXTRACT(EPOCH FROM c.time - s.pace_cut_at)) / {pacing.PACE_HEALS_S} - 1, 3)), :rate)))::float8"""
+_BURST: Final = f"GREATEST(1, s.rate * {pacing.BURST_S})"
+_KEPT: Final = f"LEAST(GREATEST(1, {pacing.OTP_RESERVE} * {_BURST}), {_BURST} - 1)"
+_QUICK: Final = f"LEAST({pacing.STEEPEST}, {pacing.QUICK} * power(2, LEAST(t.quiet_s / {pacing.QUICK_DOUBLES_S}, 30)))"
+_SLOW: Final = f"""LEAST({pacing.STEEPEST}, GREATEST(1, {pacing.STEP} * t.lines) / {pacing.DIALS_A_STEP}
+        * power(2, LEAST(t.quiet_s / {pacing.SLOW_DOUBLES_S}, 30)))"""
+_NEAR: Final = f"LEAST({pacing.NEAR_FROM} * t.refused, t.refused - 1)"
+_GROWN: Final = f"""LEAST(:max_in_flight, CASE
+      WHEN t.lines < {_NEAR} THEN LEAST({_NEAR}, t.lines + t.taken * {_QUICK})
+      WHEN t.lines >= {pacing.NEAR_TO} * t.refused + 2 THEN t.lines + t.taken * {_QUICK}
+      ELSE t.lines + t.taken * {_SLOW} END)"""
+
+# Both statements travel in one round trip. The lock comes first and alone, so that the second statement's snapshot
+# sees every claim made before: the pace and the cap hold over all workers.
+#
+# Providers with work are found by a loose index scan, and the head of each one's queue is looked at. The next place
+# is that of the provider with the fewest calls up, then the most urgent. One provider's queue is thus dialled by
+# deadline; of several, a long one delays no short one. What is looked at per provider is bounded: a claim may come
+# out smaller than its room, and is then repeated.
+_LOCK: Final = "SELECT 1 FROM subaccounts WHERE subaccount_id = :subaccount_id FOR NO KEY UPDATE"
+_STATEMENT: Final = """
+WITH RECURSIVE account AS (
+  SELECT s.*, GREATEST(1, floor(s.lines * :share))::int AS cap,
+    LEAST({burst}, s.saved + s.rate * s.elapsed_s) AS tokens, {kept} AS kept
+  FROM (
+    SELECT c.time, s.tokens AS saved, {rate} AS rate, s.lines_refused AS refused, s.lines IS NOT NULL AS adapts,
+      LEAST(:max_in_flight, s.lines)::float8 AS lines,
+      GREATEST(0, EXTRACT(EPOCH FROM c.time - s.lines_cut_at))::float8 AS quiet_s,
+      GREATEST(0, EXTRACT(EPOCH FROM c.time - s.refilled_at))::float8 AS elapsed_s,
+      GREATEST(0, EXTRACT(EPOCH FROM s.held_until - c.time))::float8 AS held_s,
+      {gives_way} AS gives_way,
+      (SELECT CASE WHEN probe_at <= now() THEN 1 ELSE 0 END FROM breakers
+        WHERE scope = 'subaccount' AND name = :subaccount_id) AS probes,
+      EXISTS (SELECT FROM lanes WHERE lane = :lane AND paused_at IS NOT NULL) AS paused
+    FROM subaccounts s, (SELECT clock_timestamp() AS time) AS c WHERE s.subaccount_id = :subaccount_id
+    OFFSET 0) s
+), flying AS MATERIALIZED (
+  SELECT provider_id, count(*)::int AS calls FROM messages WHERE busy_until > now() GROUP BY provider_id
+), waiting AS (
+  (SELECT provider_id FROM messages WHERE status = 'queued' AND lane = :lane ORDER BY provider_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT provider_id FROM messages m
+    WHERE m.status = 'queued' AND m.lane = :lane AND m.provider_id > w.provider_id ORDER BY provider_id LIMIT 1)
+  FROM waiting w WHERE w.provider_id IS NOT NULL
+), room AS MATERIALIZED (
+  SELECT r.*, 1 + LEAST(r.calls + r.calls / 8, GREATEST(r.calls / 8, 2 * r.calls / GREATEST(1, r.providers))) AS depth
+  FROM (
+    SELECT a.*, f.flying, w.providers, NOT a.paused AND COALESCE(a.probes, 1) > 0 AS is_open,
+      CASE WHEN a.paused OR a.gives_way OR a.held_s > 0 THEN 0
+        ELSE GREATEST(0, LEAST(:wanted, floor(a.tokens - a.kept)::int, a.cap - f.flying, a.probes)) END AS calls
+    FROM account a, (SELECT COALESCE(sum(calls), 0)::int AS flying FROM flying) AS f,
+      (SELECT count(provider_id)::int AS providers FROM waiting) AS w
+    OFFSET 0) r
+), candidates AS MATERIALIZED (
+  SELECT h.*, COALESCE(f.calls, 0) + h.place AS turn
+  FROM waiting w LEFT JOIN flying f USING (provider_id) CROSS JOIN LATERAL (
+    SELECT m.id, m.ctid AS row, m.deadline, row_number() OVER (ORDER BY m.deadline) AS place
+    FROM messages m
+    WHERE m.status = 'queued' AND m.lane = :lane AND m.provider_id = w.provider_id AND {dialable}
+    ORDER BY m.deadline LIMIT COALESCE((SELECT depth FROM room), 0)) h
+), picked AS (
+  SELECT m.*
+  FROM (SELECT * FROM candidates ORDER BY turn, deadline) c
+  CROSS JOIN LATERAL (
+    SELECT m.id, m.ctid AS row, m.destination_key, m.deadline, m.source FROM messages m
+    WHERE m.ctid = c.row AND m.id = c.id AND m.status = 'queued' FOR NO KEY UPDATE SKIP LOCKED) m
+  LIMIT COALESCE((SELECT calls FROM room), 0)
+), chosen AS (
+  SELECT id, row FROM (
+    SELECT p.id, p.row, row_number() OVER (PARTITION BY p.destination_key ORDER BY p.deadline) AS of_phone,
+      row_number() OVER (PARTITION BY COALESCE(k.name, p.id) ORDER BY p.deadline) AS of_source
+    FROM picked p LEFT JOIN breakers k ON k.scope = 'source' AND k.name = p.source) p
+  WHERE of_phone = 1 AND of_source = 1
+), claimed AS (
+  UPDATE messages m SET
+    status = 'dialing',
+    attempt = m.attempt + 1,
+    session_id = NULL,
+    attempt_id = 'att_' || substr(m.id, 5) || '_' || (m.attempt + 1),
+    due_at = now() + :lease_s * interval '1 second',
+    busy_destination = CASE WHEN NOT EXISTS (SELECT FROM messages b WHERE b.busy_destination = m.destination_key)
+      THEN m.destination_key END,
+    busy_until = now() + (:ring_s + m.plays * m.seconds_per_play) * interval '1 second',
+    updated_at = now()
+  FROM chosen c WHERE m.id = c.id AND m.ctid = c.row  -- locked above, so its place holds: no plan can scan for it
+  RETURNING m.id, m.attempt_id, m.attempt, m.content, m.source, m.voice, m.speed, m.plays, m.seconds_per_play,
+    m.interruptible, m.deadline, m.destination_key, m.redial_unknown, m.max_attempts,
+    LEAST(m.deadline, now() + interval '{valid_s} seconds') AS valid_until
+), attempts AS (
+  INSERT INTO dial_attempts
+    (attempt_id, message_id, number, claim_id, subaccount_id, source, destination_key, valid_until)
+  SELECT attempt_id, id, attempt, :claim_id, :subaccount_id, source, destination_key, valid_until FROM claimed
+), probed AS (
+  UPDATE breakers SET probing = true, probe_at = now() + :lease_s * interval '1 second'
+  WHERE probe_at <= now() AND (scope = 'subaccount' AND name = :subaccount_id AND EXISTS (SELECT FROM claimed)
+    OR scope = 'source' AND name IN (SELECT source FROM claimed))
+), tally AS MATERIALIZED (
+  SELECT r.*, c.seen, r.is_open AND (c.seen > r.calls OR c.deepest >= r.depth) AS waiting,
+    (SELECT count(*) FROM claimed)::int AS taken
+  FROM room r, (SELECT count(*) AS seen, COALESCE(max(place), 0) AS deepest FROM candidates) AS c
+), spent AS (
+  UPDATE subaccounts s SET
+    tokens = t.tokens - t.taken,
+    refilled_at = t.time,
+    dialed = s.dialed + t.taken,
+    otp_claimed_at = CASE WHEN :lane = 'otp' THEN now() ELSE s.otp_claimed_at END,
+    lines = CASE WHEN t.adapts AND t.taken > 0 AND t.flying + t.taken >= t.cap
+        AND (:lane = 'otp' OR t.lines < t.refused OR t.quiet_s > {forgotten_s})
+      THEN {grown} ELSE s.lines END
+  FROM tally t
+  WHERE s.subaccount_id = :subaccount_id
+    AND (t.taken > 0 OR s.refilled_at > t.time OR :lane = 'otp' AND t.seen > 0)
+)
+SELECT t.calls AS room, t.held_s, t.waiting, c.*, t.probes IS NOT NULL AS probes, now() AS claimed_at,
+  c.redial_unknown AND 1 + (SELECT count(*) FROM dial_attempts s WHERE s.message_id = c.id AND {maybe_accepted})
+    < c.max_attempts AS may_redial
+FROM tally t LEFT JOIN claimed c ON true
+ORDER BY c.deadline
+"""
+
+
+def _statement(*, kept: str, gives_way: str) -> Prepared:
+    claim = _STATEMENT.format(
+        burst=_BURST,
+        kept=kept,
+        gives_way=gives_way,
+        rate=_RATE,
+        grown=_GROWN,
+        dialable=_DIALABLE,
+        valid_s=_VALID_S,
+        forgotten_s=pacing.FORGOTTEN_S,
+        maybe_accepted=MAYBE_ACCEPTED,
+    )
+    words = dict.fromkeys(("subaccount_id", "lane", "claim_id"), "text")
+    numbers = dict.fromkeys(("rate", "share", "lease_s", "ring_s"), "float8")
+    return Prepared(_LOCK, claim, wanted="int", max_in_flight="int", **words, **numbers)
+
+
+_CLAIM_OTP: Final = _statement(kept="0", gives_way="false")
+_CLAIM_BULK: Final = _statement(kept=_KEPT, gives_way=_GIVES_WAY)
+
+
+def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_id: str) -> Claim:
+    """
+    Take up to *wanted* due messages of *lane* and write an attempt row for each.
+
+    Holds back for the dial rate, the cap on calls in flight, a paused lane, an open breaker, a pause that 8x8 asked
+    for, an otp that waits and, unless waiting would cost the deadline, a destination that another call keeps busy.
+    """
+    is_otp = lane is Lane.OTP
+    asked = {
+        "subaccount_id": pace.subaccount_id,
+        "rate": pace.dials_per_second,
+        "max_in_flight": pace.max_in_flight,
+        "share": 1 if is_otp else 1 - pacing.OTP_RESERVE,
+        "lease_s": pace.lease_s,
+        "ring_s": pace.ring_s,
+        "lane": lane,
+        "wanted": wanted,
+        "claim_id": claim_id,
+    }
+    statement = _CLAIM_OTP if is_otp else _CLAIM_BULK
+    rows = statement(connection, **asked).all()
+    if not rows:  # the first claim of this subaccount ever
+        open_pace(connection, pace.subaccount_id, pacing.burst(pace.dials_per_second))
+        rows = statement(connection, **asked).all()
+    calls = [_claimed(row) for row in rows if row.id is not None]
+    return Claim(calls, room=rows[0].room, waiting=rows[0].waiting, held_s=rows[0].held_s)
+
+
+def _claimed(row: Any) -> ClaimedCall:
+    return ClaimedCall(
+        message_id=row.id,
+        attempt_id=row.attempt_id,
+        number=row.attempt,
+        content=bytes(row.content),
+        source=row.source,
+        voice=row.voice,
+        speed=row.speed,
+        plays=row.plays,
+        seconds_per_play=row.seconds_per_play,
+        interruptible=row.interruptible,
+        may_redial=row.may_redial,
+        probes=row.probes,
+        deadline=row.deadline,
+        valid_until=row.valid_until,
+        now=row.claimed_at,
+    )
+
+
+_FORGET: Final = text("""
+UPDATE dial_attempts a SET disposition = :disposition, reason = :reason
+FROM messages m WHERE m.attempt_id = a.attempt_id AND m.status = ANY (:sources)
+  AND a.claim_id = :claim_id
+RETURNING m.id, a.attempt_id
+""")
+
+
+def give_back(connection: Connection, claim_id: str) -> list[moves.Moved]:
+    """Back into the queue with a claim whose answer was lost: surely not dialled, as nobody knew of it."""
+    reason = Reason.LEASE_LOST
+    rows = connection.execute(
+        _FORGET,
+        {
+            "claim_id": claim_id,
+            "disposition": Disposition.NOT_SENT,
+            "reason": reason,
+            "sources": sorted(TRANSITIONS[Event.DIAL_POSTPONED].sources),
+        },
+    ).all()
+    return moves.apply(
+        connection, [Move(row.id, Event.DIAL_POSTPONED, row.attempt_id, reason=reason, due_in_s=0) for row in rows]
+    )
