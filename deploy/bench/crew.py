@@ -19,6 +19,9 @@ _BOOT_S: Final = 90.0
 _LOOK_S: Final = 0.05
 _DRAIN_S: Final = 8.0
 _MIB: Final = 2**20
+_SETTLE_S: Final = 20.0
+_REST_S: Final = 0.4
+_REST_SHARE: Final = 0.15  # of a core
 
 
 class CrewError(Exception):
@@ -44,6 +47,7 @@ class Crew:
         self._supervisor.start()
         try:
             self._await_ready()
+            self.settle()
         except BaseException:
             self._supervisor.kill()
             raise
@@ -54,6 +58,17 @@ class Crew:
     ) -> None:
         self._supervisor.stop()
         self._log.close()
+
+    def settle(self) -> None:
+        """Return when the processes have come to rest, which a booting one has not; after some time in any case."""
+        deadline = time.monotonic() + _SETTLE_S
+        before = sum(self.spent_s().values())
+        while time.monotonic() < deadline:
+            time.sleep(_REST_S)
+            spent = sum(self.spent_s().values())
+            if spent - before < _REST_SHARE * _REST_S:
+                return
+            before = spent
 
     def families(self) -> dict[str, list[psutil.Process]]:
         """The living processes of each role: what the supervisor started, and all that those did."""

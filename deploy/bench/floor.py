@@ -1,4 +1,4 @@
-"""For comparison only: Flask that parses and replies, with nothing stored: `granian --factory deploy.bench.floor:create`."""
+"""For comparison only: Flask that parses and replies, and stores nothing: `granian … deploy.bench.floor:create`."""
 
 from __future__ import annotations
 

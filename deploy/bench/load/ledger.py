@@ -85,7 +85,7 @@ class Ledger:
         """Write the first time of a moment down; False for a repetition."""
         times = self.moments[moment]
         self.changed_at = at
-        if times[number] == times[number]:  # noqa: PLR0124  only NaN differs from itself, and this is its quickest test
+        if times[number] == times[number]:
             return False
         times[number] = at
         self.done[moment] += 1

@@ -18,10 +18,12 @@ _OK: Final = range(200, 300)
 _CAPACITY_S: Final = 0.05  # a call that finds every line taken ends so soon
 _REPEAT_S: Final = 1.0
 _REPEATS: Final = 10
+_VOICES: Final = response(200, b'{"speechProfiles":[{"speechProfileCode":"en-US-BenjaminRUS","localeCode":"en-US"}]}')
 _NOT_THERE: Final = response(404, b'{"statusCode":-404,"statusMessage":"not here"}')
 
 _CREATED: Final = (
-    b'{"sessionId":"%b","sessionStatus":"CREATED","callFlowRequestId":"flow-%b","statusCode":1,"statusMessage":"Created"}'
+    b'{"sessionId":"%b","sessionStatus":"CREATED","callFlowRequestId":"flow-%b","statusCode":1,'
+    b'"statusMessage":"Created"}'
 )
 _SUMMARY: Final = (
     b'{"payload":{"sessionId":"%b","subAccountId":"%b","sessionStatus":"%b","startTime":"%b","endTime":"%b",'
@@ -63,7 +65,7 @@ class _Call:
 
 
 class Voice:
-    """Counts what it saw in ``seen``: callflows, calls refused for want of a line, and the most that were up at once."""
+    """Counts in ``seen`` the callflows, the calls that found no line, and the most that were up at once."""
 
     def __init__(self, ledgers: Ledgers) -> None:
         self._ledgers = ledgers
@@ -88,8 +90,7 @@ class Voice:
         at = time.monotonic()
         found = _DESTINATION.search(body)
         if found is None or not url.endswith(b"/callflows"):
-            self.seen["elsewhere"] += 1
-            listener.reply(_NOT_THERE)
+            listener.reply(_VOICES if url.endswith(b"/speech-profiles") else _NOT_THERE)
             return
         phone = int(found[1])
         self._serial += 1

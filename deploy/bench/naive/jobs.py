@@ -53,5 +53,5 @@ def _deliver_callback(call_id: int) -> None:
         db.commit()
 
 
-place_call: Any = dramatiq.actor(_place_call, actor_name="place_call", max_retries=_RETRIES)
-deliver_callback: Any = dramatiq.actor(_deliver_callback, actor_name="deliver_callback", max_retries=_RETRIES)
+place_call: Any = dramatiq.actor(actor_name="place_call", max_retries=_RETRIES)(_place_call)
+deliver_callback: Any = dramatiq.actor(actor_name="deliver_callback", max_retries=_RETRIES)(_deliver_callback)
