@@ -72,6 +72,30 @@ def fill_waiting(connection: Connection, provider_id: str, lane: str, first: int
     )
 
 
+def fill_callbacks(connection: Connection, provider_id: str, endpoint_id: str, first: int, last: int) -> None:
+    """Delivered messages whose callbacks are due."""
+    fill_finished(connection, provider_id, first, last)
+    span = {"first": first, "last": last, "provider": provider_id, "endpoint": endpoint_id}
+    connection.execute(
+        text("""
+        INSERT INTO feed_events (event_id, provider_id, sequence, message_id, type, status, facts)
+        SELECT 'evt_' || lpad(n::text, 26, '0'), :provider, n, 'msg_' || lpad(n::text, 26, '0'), 'message.delivered',
+          'delivered', '{"attempts": 1, "sessionId": "session", "durationSeconds": 9, "heard": "full"}'
+        FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n
+        """),
+        span,
+    )
+    connection.execute(
+        text("""
+        INSERT INTO callbacks (callback_id, event_id, endpoint_id, message_id, state, due_at)
+        SELECT 'cb_' || lpad(n::text, 26, '0'), 'evt_' || lpad(n::text, 26, '0'), :endpoint,
+          'msg_' || lpad(n::text, 26, '0'), 'due', now()
+        FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n
+        """),
+        span,
+    )
+
+
 def new_messages(stage: Stage, provider_id: str, lane: str, phones: range, prefix: str) -> Iterator[NewMessage]:
     """Messages as the ingress would store them: real numbers, sealed."""
     sealer = stage.services.sealer

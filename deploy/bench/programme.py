@@ -11,17 +11,27 @@ from pathlib import Path
 from typing import Final
 
 from deploy.bench.generator import Generator
+from deploy.bench.load.receivers import HANGS
 from deploy.bench.measures.accept import accept
+from deploy.bench.measures.admission import admission
 from deploy.bench.measures.burst import burst
+from deploy.bench.measures.callbacks import callbacks
 from deploy.bench.measures.drain import drain
+from deploy.bench.measures.fairness import fairness
+from deploy.bench.measures.growth import growth
 from deploy.bench.measures.latency import idle, latency, load
+from deploy.bench.measures.memory import memory
+from deploy.bench.measures.overload import overload
+from deploy.bench.measures.pacing import pacing
+from deploy.bench.measures.reconcile import reconcile
+from deploy.bench.measures.webhooks import webhooks
 from deploy.bench.result import Measured
 from deploy.bench.rivals import Naive
 from deploy.bench.scene import Scene
 from deploy.bench.stage import Stage
 
-#: Two receivers: a fast one, and those that the callbacks are measured with.
-_RECEIVERS: Final = (0.0,)
+#: Seconds until each callback receiver answers: nine fast ones, of which the first is everybody's, then the others.
+_RECEIVERS: Final = (*[0.0] * 9, 4.0, HANGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,15 @@ MEASUREMENTS: Final = (
     Measurement("accept", accept, is_quick=True),
     Measurement("drain", drain, is_quick=True),
     Measurement("load", load),
+    Measurement("webhooks", webhooks),
+    Measurement("reconcile", reconcile),
+    Measurement("callbacks", callbacks),
+    Measurement("pacing", pacing),
+    Measurement("fairness", fairness),
+    Measurement("admission", admission),
+    Measurement("overload", overload),
+    Measurement("growth", growth),
+    Measurement("memory", memory),
 )
 
 

@@ -53,7 +53,7 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class Call:
     """One call that we took on."""
 
     ledger: Ledger
@@ -110,7 +110,7 @@ class Voice:
         ledger.note("dialled", number, at)
         if self._lines is not None:
             asked = _REQUEST_ID.search(body)
-            self._begin(_Call(ledger, number, phone, session, asked[1] if asked else b"none", self._take_line()))
+            self._begin(Call(ledger, number, phone, session, asked[1] if asked else b"none", self._take_line()))
 
     def _take_line(self) -> bool:
         if self._world.lines and self._up >= self._world.lines:
@@ -120,11 +120,11 @@ class Voice:
         self.seen["most_up"] = max(self.seen["most_up"], self._up)
         return True
 
-    def _begin(self, call: _Call) -> None:
+    def _begin(self, call: Call) -> None:
         lasts_s = self._world.call_s if call.has_line else _CAPACITY_S
         self._loop.call_later(self._world.latency_s + lasts_s, self._end, call)
 
-    def _end(self, call: _Call) -> None:
+    def _end(self, call: Call) -> None:
         if call.has_line:
             self._up -= 1
         if self._lines is None:
@@ -150,7 +150,7 @@ class Voice:
         send()
 
 
-def summary(call: _Call, subaccount: bytes) -> bytes:
+def summary(call: Call, subaccount: bytes) -> bytes:
     """The VSS of a call that was heard, or of one that found no line."""
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode()
     status = b"COMPLETED" if call.has_line else b"ERROR"
