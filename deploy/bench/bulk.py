@@ -65,7 +65,7 @@ def fill_waiting(connection: Connection, provider_id: str, lane: str, first: int
     connection.execute(
         text(
             f"INSERT INTO messages ({COLUMNS}) SELECT "
-            + WAITING.format(key="lpad(n::text, 26, '7')")
+            + WAITING.format(key="lpad(n::text, 26, 'w')")
             + " FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n"
         ),
         {"first": first, "last": last, "provider": provider_id, "lane": lane},

@@ -35,6 +35,7 @@ class Load:
     headers: dict[str, str] = field(default_factory=dict)
     connections: int = 32
     rate: float = 0.0
+    timeout_s: float = 30.0
     seed: int = 1
 
     def requests(self, ledger: Ledger) -> list[bytes]:
@@ -54,7 +55,7 @@ class Submitter:
         self._ledger = ledger
         self._progress = progress
         self._requests = load.requests(ledger)
-        self._lines = Lines(load.url, load.connections)
+        self._lines = Lines(load.url, load.connections, load.timeout_s)
         self._answered = 0
         self._next = 0
         self._over = asyncio.Event()

@@ -17,7 +17,6 @@ Handler = Callable[["Listener", bytes, bytes], None]
 Done = Callable[["Exchange"], None]
 
 NOTHING_SENT: Final = 0  # the status of an exchange that got no answer
-_TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 0.5
 _CONNECT_TRIES: Final = 40
 _CONNECT_PAUSE_S: Final = 0.05
@@ -160,10 +159,11 @@ class _Line(asyncio.Protocol):
 class Lines:
     """Connections to one address: at most so many, opened when needed; what finds none free waits in order."""
 
-    def __init__(self, url: str, most: int) -> None:
+    def __init__(self, url: str, most: int, timeout_s: float = 30.0) -> None:
         parts = urlsplit(url)
         self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._most = most
+        self._timeout_s = timeout_s
         self._idle: list[_Line] = []
         self._open: set[_Line] = set()
         self._opening = 0
@@ -225,7 +225,7 @@ class Lines:
 
     def _look(self) -> None:
         """Give up what has had no answer for too long."""
-        late = time.monotonic() - _TIMEOUT_S
+        late = time.monotonic() - self._timeout_s
         for line in [*self._open]:
             if line.exchange is not None and line.exchange.sent_at < late:
                 line.close()

@@ -39,7 +39,7 @@ def accept(scene: Scene) -> Measured:
     stage.start_web()
     stage.stop_workers()
     stage.world()
-    count, few = scene.count(3000, 12_000), scene.count(600, 1500)
+    count, few = scene.count(3000, 8000), scene.count(400, 1000)
     with ExitStack() as stack:
         bottom = stack.enter_context(floor(stage))
         single = stack.enter_context(one_insert_a_request(stage, scene.naive))

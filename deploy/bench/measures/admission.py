@@ -29,7 +29,7 @@ _PHONES: Final = FIRST_PHONE + 6_900_000
 def admission(scene: Scene) -> Measured:
     """Probes behind a backlog that the pace works off; their estimate against their attempt's row."""
     measured = Measured("admission", "estimatedDialAt")
-    stage, count = scene.stage, scene.count(500, 2500)
+    stage, count = scene.stage, scene.count(500, 1500)
     stage.restart(dials_per_second=_PER_SECOND)
     stage.world(call_s=0.2)
     phones = range(bulk.BULK_PHONES, bulk.BULK_PHONES + count)

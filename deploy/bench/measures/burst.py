@@ -19,7 +19,7 @@ _CALL_S: Final = 0.2
 def burst(scene: Scene) -> Measured:
     """Ringpost and the naive design in turn, then the generator against an echo of the chain."""
     measured = Measured("burst", "Burst end to end, 32 connections")
-    count, few = scene.count(2000, 5000), scene.count(300, 800)
+    count, few = scene.count(2000, 4000), scene.count(250, 600)
     scene.stage.start_web()
     scene.stage.start_workers()
     readings: list[Reading] = []
@@ -90,7 +90,7 @@ def _ceiling(scene: Scene, measured: Measured, ours: float | None) -> None:
     scene.tell("the generator's own ceiling")
     with scene.echo() as url:
         scene.generator.become(vss_url=f"{url}/vss", latency_s=_LATENCY_S, call_s=_CALL_S)
-        report = _sent(scene, f"{url}/api/make-call", scene.count(5000, 10_000))
+        report = _sent(scene, f"{url}/api/make-call", scene.count(4000, 8000))
     ceiling = report.rates["called"]
     measured.add("ceiling", "the generator's ceiling, against an echo in memory", ceiling, "/s")
     measured.add("generator_ms", "processor time a message, generator", report.generator_ms, "ms")

@@ -34,14 +34,14 @@ def drain(scene: Scene) -> Measured:
     scene.stage.start_web()
     scene.stage.start_workers()
     rounds = 2 if scene.quick else _ROUNDS
-    count, few = scene.count(2000, 10_000), scene.count(300, 1500)
+    count, few = scene.count(2000, 10_000), scene.count(250, 1000)
     done = scene.alternated(rounds, {"ours": lambda: _ours(scene, count, 0.0), "naive": lambda: _naive(scene, few)})
     rates = {who: median(report.from_first["dialled"] for report in reports) for who, reports in done.items()}
     measured.add("times", "calls a second at 0 ms, against naive", ratio(rates["ours"], rates["naive"]), "x")
     measured.add("ours", "Ringpost at 0 ms", rates["ours"], "/s")
     measured.add("naive", "naive at 0 ms", rates["naive"], "/s")
     scene.tell("8x8 answers in 200 ms")
-    slow = _ours(scene, scene.count(1000, 4000), _SLOW_S)
+    slow = _ours(scene, scene.count(1000, 2500), _SLOW_S)
     most = scene.stage.settings.dial_senders / _SLOW_S
     measured.add("of_senders", "at 200 ms, of senders / latency", ratio(slow.from_first["dialled"], most))
     measured.add("slow", "Ringpost at 200 ms", slow.from_first["dialled"], "/s")

@@ -64,7 +64,7 @@ def _heap(scene: Scene, count: int, above: int) -> None:
 def _otps(scene: Scene) -> float:
     stage = scene.stage
     report = scene.through(
-        stage.submit_url, scene.count(100, 400), stage.headers, until="dialled", rate=_OTPS, connections=32
+        stage.submit_url, scene.count(100, 300), stage.headers, until="dialled", rate=_OTPS, connections=32
     )
     return report.latency("accept_to_dial").p99
 

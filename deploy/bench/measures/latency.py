@@ -13,8 +13,8 @@ from deploy.bench.scene import Scene
 _ROUNDS: Final = 3
 _STEADY: Final = 50.0  # messages a second
 _IDLE: Final = 3.0
-_RATES: Final = (25, 50, 100, 200, 400, 600, 800)
-_RATE_S: Final = 4.0
+_RATES: Final = (25, 50, 100, 200, 400, 800)
+_RATE_S: Final = 3.0
 _CONNECTIONS: Final = 128
 #: A point whose median accept latency is above this is the last of its curve.
 _HOPELESS_MS: Final = 1000.0
@@ -24,7 +24,7 @@ def latency(scene: Scene) -> Measured:
     """At 50 messages a second, open loop; 8x8 answers at once and reports 200 ms later."""
     measured = Measured("latency", "Latency at 50 messages a second, random arrivals")
     _ready(scene)
-    count = scene.count(200, 1000)
+    count = scene.count(200, 500)
     done = scene.alternated(
         _ROUNDS, {"ours": lambda: _steady(scene, count), "naive": lambda: _naive(scene, _STEADY, count // 2)}
     )
@@ -47,12 +47,12 @@ def idle(scene: Scene) -> Measured:
     measured = Measured("idle", "An idle system: three messages a second, and none")
     _ready(scene)
     scene.tell("three messages a second")
-    report = _steady(scene, scene.count(24, 150), _IDLE)
+    report = _steady(scene, scene.count(24, 90), _IDLE)
     spread = report.latency("accept_to_dial")
     measured.add("dial_p50", "200 to dialled, p50", spread.p50, "ms")
     measured.add("dial_max", "200 to dialled, max", spread.max, "ms")
     measured.add("accept_p50", "intended send to 200, p50", report.latency("accept").p50, "ms")
-    rest_s = scene.seconds(5, 20)
+    rest_s = scene.seconds(5, 10)
     scene.tell(f"nothing for {rest_s:.0f} s")
     before, began = scene.stage.spent_s(), time.monotonic()
     time.sleep(rest_s)

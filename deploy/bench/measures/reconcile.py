@@ -29,7 +29,7 @@ _DIALLED_S = 30.0
 def reconcile(scene: Scene) -> Measured:
     """The worker's step in this process, on a full inbox, then with one summary at a time."""
     measured = Measured("reconcile", "Reconciling 8x8's summaries")
-    bodies = _placed(scene, scene.count(600, 4000))
+    bodies = _placed(scene, scene.count(600, 2500))
     few = bodies[: max(2, len(bodies) // 10)]
     step = ReconcileEvents(scene.stage.services)
     scene.tell("one summary at a time")

@@ -37,7 +37,7 @@ _VCA: Final = (
 def webhooks(scene: Scene) -> Measured:
     """Two ingress processes, the workers stopped; against Flask that stores nothing."""
     measured = Measured("webhooks", "8x8's webhooks, two ingress processes")
-    stage, count = scene.stage, scene.count(2000, 10_000)
+    stage, count = scene.stage, scene.count(2000, 6000)
     stage.start_web()
     stage.stop_workers()
 
