@@ -67,10 +67,7 @@ def accept(scene: Scene) -> Measured:
             scene.naive.clear()
         limits = [commit_limit(scene) for _ in range(1 if scene.quick else _ROUNDS)]
     _write(measured, done, median(limits))
-    lone = {who: median(_p50(reports)) for who, reports in alone.items()}
-    measured.add("alone_share", "one connection, p50 against one insert a request", ratio(lone["ours"], lone["single"]))
-    for who, value in lone.items():
-        measured.add(f"alone_{who}", f"one connection, {_NAMES[who]}, p50", value, "ms")
+    _write_alone(measured, alone)
     if not scene.quick:
         _one_process(scene, measured, count)
     _batches(scene, measured)
@@ -92,6 +89,13 @@ def _write(measured: Measured, done: dict[str, list[Report]], limit: float | Non
     for who in done:
         measured.add(who, _NAMES[who], rates[who], "/s")
         measured.add(f"{who}_p99", f"{_NAMES[who]}, p99", slowest[who], "ms")
+
+
+def _write_alone(measured: Measured, alone: dict[str, list[Report]]) -> None:
+    lone = {who: median(_p50(reports)) for who, reports in alone.items()}
+    measured.add("alone_share", "one connection, p50 against one insert a request", ratio(lone["ours"], lone["single"]))
+    for who, value in lone.items():
+        measured.add(f"alone_{who}", f"one connection, {_NAMES[who]}, p50", value, "ms")
 
 
 def _one_process(scene: Scene, measured: Measured, count: int) -> None:

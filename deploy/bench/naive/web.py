@@ -8,6 +8,7 @@ from flask import Flask, jsonify, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, sessionmaker
 
 from deploy.bench.naive.tables import Call, make_sessions
 from shared import lifeline
@@ -16,10 +17,21 @@ from shared import lifeline
 def create() -> Flask:
     """The application of one process."""
     lifeline.die_with_parent()
-    from deploy.bench.naive.jobs import deliver_callback, place_call
-
     app = Flask(__name__)
     sessions = make_sessions()
+    _add_make_call(app, sessions)
+    _add_summary(app, sessions)
+
+    @app.get("/readyz")
+    def ready() -> ResponseReturnValue:
+        return jsonify(status="ok")
+
+    return app
+
+
+def _add_make_call(app: Flask, sessions: sessionmaker[Session]) -> None:
+    from deploy.bench.naive.jobs import place_call
+
     key = os.environ["NAIVE_KEY"]
 
     @app.post("/api/make-call")
@@ -42,6 +54,10 @@ def create() -> Flask:
             place_call.send(call.id)
             return jsonify(success=True, data={"id": call.id, "messageId": call.message_id, "status": call.status})
 
+
+def _add_summary(app: Flask, sessions: sessionmaker[Session]) -> None:
+    from deploy.bench.naive.jobs import deliver_callback
+
     @app.post("/api/webhooks/vss")
     def summary() -> ResponseReturnValue:
         payload = request.get_json()["payload"]
@@ -53,9 +69,3 @@ def create() -> Flask:
             db.commit()
             deliver_callback.send(call.id)
         return jsonify(status="ok")
-
-    @app.get("/readyz")
-    def ready() -> ResponseReturnValue:
-        return jsonify(status="ok")
-
-    return app
