@@ -42,7 +42,8 @@ def pacing(scene: Scene) -> Measured:
     measured.add("ours", "calls that found a line", carried, "/s")
     measured.add("cap", "what the trunk carries", cap, "/s")
     measured.add("early", "calls without a line while settling", before.get("without_line", 0))
-    measured.plots = [Plot("pacing", "A hidden trunk cap", "seconds", "calls a second that found a line", {"": curve})]
+    curves = {"Ringpost": curve, "what the trunk carries": [(0.0, cap), (settle_s + run_s, cap)]}
+    measured.plots = [Plot("pacing", "A hidden trunk cap", "seconds", "calls a second that found a line", curves)]
     scene.generator.forget(name)
     stage.restart()
     return measured
