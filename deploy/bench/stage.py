@@ -130,9 +130,10 @@ class Stage:
         self._generator.become(**(known | changes))
 
     def start_web(self) -> None:
-        """Start the ingress, unless it runs."""
-        if self._web is None:
-            self._web = self._crew({"web"}, f"{self.url}/readyz")
+        """Start the ingress, unless it runs; everything anew, if the settings are not the standard ones."""
+        if self.settings is not self.standard:
+            self.restart()
+        self._start_web()
 
     def start_workers(self, counts: Mapping[str, int] | None = None) -> None:
         """Start every other role, unless they run."""
@@ -156,9 +157,9 @@ class Stage:
         """Start everything anew, with the standard settings but for *changes*, on empty tables."""
         self.stop_workers()
         self.stop_web()
-        self.settings = self.standard.model_copy(update=changes)
+        self.settings = self.standard.model_copy(update=changes) if changes else self.standard
         self.clear()
-        self.start_web()
+        self._start_web()
         self.start_workers()
 
     def environment(self, **changes: str) -> dict[str, str]:
@@ -184,6 +185,10 @@ class Stage:
     def crew(self, processes: list[Process], ready_url: str | None) -> Crew:
         """Processes of a rival, not started yet."""
         return Crew(processes, self.log, ready_url=ready_url)
+
+    def _start_web(self) -> None:
+        if self._web is None:
+            self._web = self._crew({"web"}, f"{self.url}/readyz")
 
     def _crews(self) -> list[Crew]:
         return [crew for crew in (self._web, self._workers) if crew is not None]

@@ -85,7 +85,7 @@ def _tell(measured: list[Measured], around: Circumstances, console: Console, pat
     verdicts = judge(figures)
     measured_goals = [verdict for verdict in verdicts if verdict.figure is not None]
     path.parent.mkdir(parents=True, exist_ok=True)
-    drawn = plots.draw_all(measured, path.parent / "plots")
+    drawn = plots.draw_all(measured, path.with_suffix(""))
     path.write_text(report.results(measured, verdicts, around, drawn, path.parent))
     report.print_verdicts(measured_goals, figures, console)
     console.print(f"written to {path}")

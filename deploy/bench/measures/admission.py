@@ -52,7 +52,6 @@ def admission(scene: Scene) -> Measured:
     measured.add("probes", "probes that were dialled", len(dialled))
     if not told:
         measured.notes.append("No reply had an estimatedDialAt.")
-    stage.restart()
     return measured
 
 

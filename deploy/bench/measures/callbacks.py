@@ -27,6 +27,7 @@ def callbacks(scene: Scene) -> Measured:
     """From rows that are due to arrivals at the receivers."""
     measured = Measured("callbacks", "Callbacks")
     stage = scene.stage
+    stage.start_web()
     stage.stop_workers()
     stage.clear()
     stage.start_workers()

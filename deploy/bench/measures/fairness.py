@@ -48,7 +48,6 @@ def fairness(scene: Scene) -> Measured:
         measured.add(key, what, ratio(beside, alone), "x")
         measured.add(f"{key}_alone", "alone", alone, "ms")
         measured.add(f"{key}_beside", "beside them", beside, "ms")
-    scene.stage.restart()
     return measured
 
 
@@ -64,7 +63,7 @@ def _heap(scene: Scene, count: int, above: int) -> None:
 def _otps(scene: Scene) -> float:
     stage = scene.stage
     report = scene.through(
-        stage.submit_url, scene.count(100, 300), stage.headers, until="dialled", rate=_OTPS, connections=32
+        stage.submit_url, scene.count(100, 250), stage.headers, until="dialled", rate=_OTPS, connections=32
     )
     return report.latency("accept_to_dial").p99
 

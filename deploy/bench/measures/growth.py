@@ -49,6 +49,9 @@ class _Store:
 def growth(scene: Scene) -> Measured:
     """Two databases side by side, asked in turn."""
     measured = Measured("growth", "Growth: 1,000,000 stored messages against 10,000")
+    scene.stage.start_web()
+    scene.stage.stop_workers()
+    scene.stage.clear()
     sizes = (scene.count(1000, 10_000), scene.count(20_000, 1_000_000))
     with ExitStack() as stack:
         small, large = (stack.enter_context(_store(scene, rows)) for rows in sizes)

@@ -14,7 +14,7 @@ _ROUNDS: Final = 3
 _STEADY: Final = 50.0  # messages a second
 _IDLE: Final = 3.0
 _RATES: Final = (25, 50, 100, 200, 400, 800)
-_RATE_S: Final = 3.0
+_RATE_S: Final = 2.5
 _CONNECTIONS: Final = 128
 #: A point whose median accept latency is above this is the last of its curve.
 _HOPELESS_MS: Final = 1000.0
@@ -24,7 +24,7 @@ def latency(scene: Scene) -> Measured:
     """At 50 messages a second, open loop; 8x8 answers at once and reports 200 ms later."""
     measured = Measured("latency", "Latency at 50 messages a second, random arrivals")
     _ready(scene)
-    count = scene.count(200, 500)
+    count = scene.count(200, 400)
     done = scene.alternated(
         _ROUNDS, {"ours": lambda: _steady(scene, count), "naive": lambda: _naive(scene, _STEADY, count // 2)}
     )
@@ -47,7 +47,7 @@ def idle(scene: Scene) -> Measured:
     measured = Measured("idle", "An idle system: three messages a second, and none")
     _ready(scene)
     scene.tell("three messages a second")
-    report = _steady(scene, scene.count(24, 90), _IDLE)
+    report = _steady(scene, scene.count(24, 60), _IDLE)
     spread = report.latency("accept_to_dial")
     measured.add("dial_p50", "200 to dialled, p50", spread.p50, "ms")
     measured.add("dial_max", "200 to dialled, max", spread.max, "ms")

@@ -26,7 +26,7 @@ def overload(scene: Scene) -> Measured:
     stage.restart()
     stage.world(call_s=0.2)
     calm_ms = max(1.0, _lone(scene).latency("accept").p50)
-    seconds = scene.seconds(4, 8)
+    seconds = scene.seconds(4, 6)
     scene.tell(f"{_PER_SECOND:.0f} messages a second for {seconds:.0f} s")
     name, future = scene.generator.begin(
         stage.submit_url,
@@ -45,7 +45,6 @@ def overload(scene: Scene) -> Measured:
     measured.add("recovery_s", "until a lone client is served, each time within 50 ms", recovery_s, "s")
     measured.add("calm_p50", "a lone client before, p50", calm_ms, "ms")
     scene.generator.forget(name)
-    stage.restart()
     return measured
 
 

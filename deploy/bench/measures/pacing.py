@@ -21,7 +21,7 @@ def pacing(scene: Scene) -> Measured:
     """A backlog against a hidden cap; measured once the pace had time to settle."""
     measured = Measured("pacing", "A hidden trunk cap")
     stage, cap = scene.stage, _LINES / _CALL_S
-    settle_s, run_s = scene.seconds(8, 15), scene.seconds(8, 20)
+    settle_s, run_s = scene.seconds(8, 12), scene.seconds(8, 18)
     stage.restart(dials_per_second=_PER_SECOND, max_calls_in_flight=5000)
     count = round(cap * (settle_s + run_s) * 2)
     name, first_phone = scene.generator.expect(count)
@@ -45,7 +45,6 @@ def pacing(scene: Scene) -> Measured:
     curves = {"Ringpost": curve, "what the trunk carries": [(0.0, cap), (settle_s + run_s, cap)]}
     measured.plots = [Plot("pacing", "A hidden trunk cap", "seconds", "calls a second that found a line", curves)]
     scene.generator.forget(name)
-    stage.restart()
     return measured
 
 
