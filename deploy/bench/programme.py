@@ -86,11 +86,15 @@ def scene(*, quick: bool, tell: Callable[[str], None], scale: float = 1.0) -> It
 
 
 def run(wanted: Sequence[Measurement], on: Scene, done: Callable[[Measured], None]) -> list[Measured]:
-    """Measure one after the other; *done* hears of each."""
+    """Measure one after the other; *done* hears of each. One that fails says so in its place, and the rest go on."""
     measured = []
     for one in wanted:
         began = time.monotonic()
-        result = one.measure(on)
+        try:
+            result = one.measure(on)
+        except Exception as error:  # noqa: BLE001  twenty minutes of figures are worth more than one failure
+            note = f"This measurement failed: {type(error).__name__}: {error}".partition("\n")[0]
+            result = Measured(one.name, one.name.capitalize(), notes=[note])
         result.took_s = time.monotonic() - began
         measured.append(result)
         done(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from deploy.bench.machine import Circumstances
     from deploy.bench.programme import Measurement
-    from deploy.bench.result import Measured
+    from deploy.bench.result import Figure, Measured
 
 _NEEDED: Final = ("httptools", "uvloop", "aiohttp", "psutil")
 _RESULTS: Final = Path(__file__).resolve().parent.parent / "bench" / "results.md"
@@ -64,7 +65,7 @@ def _measured(wanted: Sequence[Measurement], console: Console, *, quick: bool) -
             progress.update(task, description=f"{what:<60.60}")
 
         def done(one: Measured) -> None:
-            progress.console.print(f"{one.title}: {one.took_s:.0f} s")
+            progress.console.print(f"{one.title}: {one.took_s:.0f} s", *one.notes, sep="\n  ")
             progress.advance(task)
 
         around = look_around([])
@@ -93,8 +94,16 @@ def _tell(measured: list[Measured], around: Circumstances, console: Console, pat
         import json
 
         goals = [
-            {"goal": v.goal.key, "bound": v.goal.bound, "value": v.figure.value if v.figure else None, "met": v.is_met}
-            for v in verdicts
+            {"goal": v.goal.key, "bound": v.goal.bound, "value": _finite(v.figure), "met": v.is_met} for v in verdicts
         ]
-        told = {"around": asdict(around), "goals": goals, "figures": [asdict(figure) for figure in figures.values()]}
+        told = {
+            "around": asdict(around),
+            "goals": goals,
+            "figures": [asdict(one) | {"value": _finite(one)} for one in figures.values()],
+        }
         click.echo(json.dumps(told, indent=2))
+
+
+def _finite(figure: Figure | None) -> float | None:
+    """JSON knows no infinity."""
+    return figure.value if figure and figure.value is not None and math.isfinite(figure.value) else None

@@ -3,7 +3,7 @@
 import pytest
 
 from deploy.bench.goals import GOALS, judge
-from deploy.bench.programme import MEASUREMENTS, chosen
+from deploy.bench.programme import MEASUREMENTS, Measurement, chosen, run
 from deploy.bench.result import Figure, Measured, by_key
 
 
@@ -61,3 +61,15 @@ def test_figures_are_found_by_measurement_and_name():
     measured.add("ours", "Ringpost", 1200.0, "/s")
 
     assert by_key([measured])["burst.ours"].value == 1200.0
+
+
+def test_a_measurement_that_fails_says_so_and_the_rest_go_on():
+    def broken(_scene):
+        raise RuntimeError("the disk is full")
+
+    results = run(
+        [Measurement("burst", broken), Measurement("drain", lambda _: Measured("drain", "A drain"))], None, id
+    )
+
+    assert "the disk is full" in results[0].notes[0]
+    assert results[1].title == "A drain"
