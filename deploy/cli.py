@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "webhooks": ("webhooks", "Ringpost's addresses at 8x8: register, show, remove."),
     "voices": ("voices", "List the voices that the 8x8 subaccount may use."),
     "simulator": ("simulator", "Run the 8x8 simulator alone."),
+    "bench": ("bench", "Measure Ringpost on this machine and hold it against its goals."),
 }
 
 

@@ -1,4 +1,4 @@
-# Sourced by deploy/dev and deploy/test: makes .venv in the project's folder and keeps it current.
+# Sourced by deploy/dev, deploy/benchmark and deploy/test: makes .venv in the project's folder and keeps it current.
 # shellcheck shell=bash
 
 readonly OLDEST_PYTHON=3.11
@@ -31,13 +31,17 @@ hash_of_requirements() {
     cat pyproject.toml uv.lock deploy/setup.sh | cksum | tr ' ' '-'
 }
 
-# The stamp is "hash mode". What the tests need includes what dev needs.
+# The stamp is "hash mode". What the tests need includes what the benchmark needs, and that what dev needs.
 is_current() {
     local mode=$1 hash=$2 stamp
     [[ -x .venv/bin/python && -f .venv/ringpost-stamp ]] || return 1
     .venv/bin/python -c '' 2>/dev/null || return 1
     stamp=$(<.venv/ringpost-stamp)
-    [[ $stamp == "$hash $mode" || $stamp == "$hash test" ]]
+    [[ $stamp == "$hash $mode" || $stamp == "$hash test" || $mode$stamp == "dev$hash bench" ]]
+}
+
+extra_of() {
+    if [[ $1 == dev ]]; then echo embedded; else echo bench; fi
 }
 
 install_with_uv() {
@@ -46,8 +50,8 @@ install_with_uv() {
     if python=$(find_python 2>/dev/null); then
         options+=(--python "$python")
     fi
-    if [[ $1 == dev ]]; then
-        options+=(--no-dev --extra embedded)
+    if [[ $1 != test ]]; then
+        options+=(--no-dev --extra "$(extra_of "$1")")
     fi
     say "installing with uv into .venv"
     UV_PROJECT_ENVIRONMENT=.venv uv sync "${options[@]}"
@@ -72,13 +76,13 @@ install_with_pip() {
     # Dependency groups need pip 25.1.
     .venv/bin/python -m pip install -qq --disable-pip-version-check --upgrade pip
     if [[ $1 == test ]]; then
-        .venv/bin/python -m pip install -qq --editable '.[embedded]' --group dev
+        .venv/bin/python -m pip install -qq --editable '.[bench]' --group dev
     else
-        .venv/bin/python -m pip install -qq --editable '.[embedded]'
+        .venv/bin/python -m pip install -qq --editable ".[$(extra_of "$1")]"
     fi
 }
 
-# set_up dev|test: returns with .venv ready and the project's folder as working directory.
+# set_up dev|bench|test: returns with .venv ready and the project's folder as working directory.
 set_up() {
     local mode=$1 hash
     cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -86,9 +90,11 @@ set_up() {
     if is_current "$mode" "$hash"; then
         return
     fi
-    # An installation that once served the tests goes on doing so.
+    # An installation that once served the tests, or the benchmark, goes on doing so.
     if grep -qs ' test$' .venv/ringpost-stamp; then
         mode=test
+    elif [[ $mode == dev ]] && grep -qs ' bench$' .venv/ringpost-stamp; then
+        mode=bench
     fi
     rm -f .venv/ringpost-stamp
     if command -v uv >/dev/null; then

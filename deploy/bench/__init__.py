@@ -1,1 +1,1 @@
-"""Benchmarks: they report figures and never pass or fail."""
+"""Benchmarks: `ringpost bench` starts everything on this machine, measures it, and holds it against the goals."""

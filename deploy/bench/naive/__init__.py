@@ -1,0 +1,1 @@
+"""For comparison only: the same service as a good tutorial builds it, one row, one commit and one job a message."""

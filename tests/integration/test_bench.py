@@ -1,0 +1,42 @@
+"""The benchmark itself, with counts so small that its figures mean nothing."""
+
+import pytest
+
+from deploy.bench import programme
+from deploy.bench.goals import GOALS
+from deploy.bench.result import by_key
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    with programme.scene(quick=True, tell=lambda _: None, scale=0.02) as scene:
+        yield scene
+
+
+@pytest.mark.parametrize("name", ["burst", "drain"])
+def test_a_measurement_loses_and_doubles_nothing(scene, name):
+    measured = programme.run(programme.chosen([name], quick=True), scene, lambda _: None)
+
+    figures = by_key(measured)
+    assert figures[f"{name}.lost"].value == 0
+    assert figures[f"{name}.doubled"].value == 0
+    assert figures[f"{name}.times"].value > 0
+    assert {goal.key for goal in GOALS if goal.key.startswith(f"{name}.")} <= figures.keys()
+
+
+def test_the_processes_of_every_role_are_known(scene):
+    assert scene.stage.memory_mib().keys() == {"web", "calls-otp", "calls-bulk", "events", "callbacks", "sweeper"}
+
+
+def test_statements_and_rings_are_counted(scene):
+    before = scene.stage.meter.read()
+    scene.stage.start_workers()
+    scene.stage.world()
+
+    scene.through(scene.stage.submit_url, 5, scene.stage.headers, until="called")
+
+    used = scene.stage.meter.read().since(before)
+    assert used.statements > 0
+    assert used.rings > 0
