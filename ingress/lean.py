@@ -7,6 +7,7 @@ blueprints, views and error handlers are Flask's own.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _REQUEST_ID: Final = "ringpost.request_id"
+#: Ids must differ, not surprise: asking the kernel for random bytes gives the interpreter away to other requests.
+_PROCESS: Final = secrets.token_hex(5)
+_COUNT: Final = itertools.count(1)
 #: On every answer: none may be kept by a proxy or taken for a page.
 _ALWAYS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 
@@ -31,7 +35,7 @@ def request_id() -> str:
 def _id_of(environ: WSGIEnvironment) -> str:
     known: str | None = environ.get(_REQUEST_ID)
     if known is None:
-        known = environ[_REQUEST_ID] = "req_" + secrets.token_hex(8)
+        known = environ[_REQUEST_ID] = f"req_{_PROCESS}{next(_COUNT):06x}"
     return known
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import secrets
+import os
+from collections import deque
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -21,6 +22,22 @@ _VERSION: Final = b"\x01"
 _NONCE_BYTES: Final = 12
 _KEY_BYTES: Final = 32
 _HASH_BYTES: Final = 16
+
+
+#: Random bytes for so many nonces are fetched at once: the kernel call gives the interpreter away to other threads.
+_NONCES_AT_ONCE: Final = 256
+_nonces: deque[bytes] = deque()
+# Two processes must never share what is left: the same nonce twice would betray both texts.
+os.register_at_fork(after_in_child=_nonces.clear)
+
+
+def _nonce() -> bytes:
+    while True:
+        try:
+            return _nonces.pop()
+        except IndexError:
+            drawn = os.urandom(_NONCES_AT_ONCE * _NONCE_BYTES)
+            _nonces.extend(drawn[at : at + _NONCE_BYTES] for at in range(0, len(drawn), _NONCE_BYTES))
 
 
 class Unsealable(Exception):
@@ -45,7 +62,7 @@ class Sealer:
 
     def seal(self, plain: bytes, *, row: str) -> bytes:
         """*plain* encrypted, readable again only together with the same *row* name."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
+        nonce = _nonce()
         return _VERSION + nonce + self._cipher.encrypt(nonce, plain, row.encode())
 
     def unseal(self, sealed: bytes, *, row: str) -> bytes:
