@@ -11,7 +11,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 from pydantic_core import to_json
 
-from ingress import admission, bodies, placements
+from ingress import admission, bodies, gate, placements
 from ingress.problems import MemberError, Problem, invalid
 from ingress.site import Site
 from shared.db.database import DatabaseAway
@@ -41,6 +41,7 @@ def make_call_routes(site: Site) -> Blueprint:
             raise accepted
         answer = None
         if wait_s := placements.wait_wanted(request.headers.get("Prefer", "")):
+            gate.step_aside(request.environ)
             answer = site.placements.wait(accepted.id, wait_s)
         response = _json({"success": True, "data": _data(site, accepted, answer)})
         if not accepted.is_new:
