@@ -1,14 +1,13 @@
-"""The Flask app: its routes, its errors, the id that each request is known by."""
+"""The Flask app: its routes and its errors."""
 
 from __future__ import annotations
 
-import secrets
-
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ingress.health import health_routes
+from ingress.lean import LeanFlask, request_id
 from ingress.make_call import make_call_routes
 from ingress.messages import message_routes
 from ingress.problems import Problem
@@ -28,22 +27,11 @@ _BY_STATUS = {
 
 def create_app(site: Site) -> Flask:
     """The WSGI application of one ingress process."""
-    app = Flask(__name__, static_folder=None)
+    app = LeanFlask(__name__, static_folder=None)
     app.register_blueprint(make_call_routes(site))
     app.register_blueprint(message_routes(site))
     app.register_blueprint(webhook_routes(site))
     app.register_blueprint(health_routes(site))
-
-    @app.before_request
-    def name_request() -> None:
-        g.request_id = "req_" + secrets.token_hex(8)
-
-    @app.after_request
-    def sign_response(response: Response) -> Response:
-        response.headers["X-Request-Id"] = g.get("request_id", "")
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
 
     @app.errorhandler(Problem)
     def answer_problem(problem: Problem) -> Response:
@@ -61,7 +49,7 @@ def create_app(site: Site) -> Flask:
     def answer_bug(error: Exception) -> Response:
         if is_away(error):
             return Problem("unavailable", "The database does not answer.", retry_after_s=1).response()
-        log.error("request_failed", path=request.path, request_id=g.get("request_id"), exc_info=error)
+        log.error("request_failed", path=request.path, request_id=request_id(), exc_info=error)
         return Problem("internal_error", "The fault is ours; it was logged under the requestId.").response()
 
     return app

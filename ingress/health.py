@@ -6,6 +6,7 @@ from flask import Blueprint, Response
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
+from ingress.lean import json_answer
 from ingress.site import Site
 from shared.db.database import is_away
 from shared.db.migrate import pending
@@ -17,7 +18,7 @@ def health_routes(site: Site) -> Blueprint:
 
     @routes.get("/healthz")
     def healthz() -> Response:
-        return Response(b'{"status":"ok"}', content_type="application/json")
+        return json_answer(b'{"status":"ok"}')
 
     @routes.get("/readyz")
     def readyz() -> Response:
@@ -25,7 +26,7 @@ def health_routes(site: Site) -> Blueprint:
         redis = _redis(site)
         # Redis is not needed to take messages: its absence is told, not held against us.
         body = {"status": "ok" if database == "ok" else "unavailable", "database": database, "redis": redis}
-        return Response(to_json(body), 200 if database == "ok" else 503, content_type="application/json")
+        return json_answer(to_json(body), 200 if database == "ok" else 503)
 
     return routes
 

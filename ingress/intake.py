@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from pydantic_core import to_json
+
 from ingress.call_request import MAX_PLAYS, CallRequest, check
 from ingress.problems import MemberError, Problem, invalid
 from shared import phone, speech
@@ -25,6 +27,7 @@ _SHORTEST_TTL: Final = timedelta(seconds=15)
 _FARTHEST: Final = timedelta(days=7)
 #: Repeats after 8x8's own faults that cost nothing of what the sender allows; none when it set a number itself.
 _SPARE_ATTEMPTS: Final = 5
+_SORTED: Final = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Intake:
 
     def fingerprint(self, body: Any) -> bytes:
         """Equal for bodies that say the same, whatever their order and spaces."""
-        return self.sealer.fingerprint(json.dumps(body, sort_keys=True).encode())
+        return self.sealer.fingerprint(_SORTED.encode(body).encode())
 
     def row(self, call: CallRequest, fingerprint: bytes, owner: KeyOwner, voices: Voices) -> NewMessage:
         """
@@ -68,7 +71,7 @@ class Intake:
         errors.raise_if_any()
         number = self._destination(call, owner)
         message_id = new_id("msg")
-        content = json.dumps({"destination": number.e164, "text": text}).encode()
+        content = to_json({"destination": number.e164, "text": text})
         return NewMessage(
             id=message_id,
             provider_id=owner.provider_id,

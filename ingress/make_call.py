@@ -12,6 +12,7 @@ from flask import Blueprint, Response, request
 from pydantic_core import to_json
 
 from ingress import admission, bodies, gate, placements
+from ingress.lean import json_answer
 from ingress.problems import MemberError, Problem, invalid
 from ingress.site import Site
 from shared.db.database import DatabaseAway
@@ -25,6 +26,8 @@ from shared.times import rfc3339
 _MAX_BODY: Final = 16 * 1024
 _MAX_BATCH_BODY: Final = 2 * 1024 * 1024
 _MAX_BATCH: Final = 1000
+#: Stands in a batch for a call that is larger than it could be alone.
+_TOO_LARGE: Final = object()
 #: Longest wait for the commit, in seconds; then the answer is 503 and the sender asks again.
 _COMMIT_S: Final = 5
 
@@ -43,7 +46,7 @@ def make_call_routes(site: Site) -> Blueprint:
         if wait_s := placements.wait_wanted(request.headers.get("Prefer", "")):
             gate.step_aside(request.environ)
             answer = site.placements.wait(accepted.id, wait_s)
-        response = _json({"success": True, "data": _data(site, accepted, answer)})
+        response = json_answer(to_json({"success": True, "data": _data(site, accepted, answer)}))
         if not accepted.is_new:
             response.headers["Idempotency-Replayed"] = "true"
         return response
@@ -53,10 +56,11 @@ def make_call_routes(site: Site) -> Blueprint:
         owner = site.providers.owner(request)
         body = bodies.parse(bodies.read(request, _MAX_BATCH_BODY))
         calls = _calls(body)
-        outcomes = _take(site, owner, calls)
+        outcomes = _take(site, owner, [_TOO_LARGE if len(to_json(call)) > _MAX_BODY else call for call in calls])
         results = [_result(site, call, outcome) for call, outcome in zip(calls, outcomes, strict=True)]
         rejected = sum("error" in result for result in results)
-        return _json({"success": True, "data": results, "accepted": len(results) - rejected, "rejected": rejected})
+        counts = {"accepted": len(results) - rejected, "rejected": rejected}
+        return json_answer(to_json({"success": True, "data": results, **counts}))
 
     return routes
 
@@ -106,7 +110,7 @@ def _result(site: Site, call: Any, outcome: Accepted | Problem) -> dict[str, Any
 
 
 def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage | _Refusal | Problem:
-    if len(to_json(body)) > _MAX_BODY:
+    if body is _TOO_LARGE:
         return Problem("body_too_large", f"One call may have at most {_MAX_BODY} bytes.")
     try:
         call = site.intake.read(body)
@@ -196,7 +200,3 @@ def session_status(status: Status, session_id: str | None) -> str:
     if session_id is not None:
         return "CREATED"
     return "PENDING" if status in WAITING | IN_FLIGHT | DOUBTFUL else "NOT_CREATED"
-
-
-def _json(body: dict[str, Any]) -> Response:
-    return Response(to_json(body), content_type="application/json")

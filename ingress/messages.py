@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 from pydantic_core import to_json
 
+from ingress.lean import json_answer
 from ingress.problems import MemberError, Problem, invalid
 from ingress.site import Site
 from shared.db import story
@@ -46,7 +47,7 @@ def _read(site: Site, provider_id: str, **key: str) -> dict[str, Any] | None:
 def _answer(found: dict[str, Any] | None) -> Response:
     if found is None:
         raise _missing()
-    return Response(to_json(found), content_type="application/json")
+    return json_answer(to_json(found))
 
 
 def _missing() -> Problem:

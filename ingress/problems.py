@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flask import Response, g
+from flask import Response
 from pydantic_core import to_json
+
+from ingress.lean import LeanResponse, request_id
 
 #: Each code, its HTTP status and its title.
 CODES: Final[Mapping[str, tuple[int, str]]] = {
@@ -58,11 +60,11 @@ class Problem(Exception):
 
     def body(self) -> dict[str, Any]:
         """The JSON members."""
-        return problem_members(self.code, self.details, self.errors, g.get("request_id"))
+        return problem_members(self.code, self.details, self.errors, request_id())
 
     def response(self) -> Response:
         """The whole answer."""
-        answer = Response(to_json(self.body()), self.status, content_type="application/problem+json")
+        answer = LeanResponse(to_json(self.body()), self.status, content_type="application/problem+json")
         if self.retry_after_s is not None:
             answer.headers["Retry-After"] = str(self.retry_after_s)
         if self.status == CODES["unauthorized"][0]:
@@ -70,7 +72,7 @@ class Problem(Exception):
         return answer
 
 
-def problem_members(code: str, details: str, errors: Sequence[MemberError], request_id: str | None) -> dict[str, Any]:
+def problem_members(code: str, details: str, errors: Sequence[MemberError], known_as: str) -> dict[str, Any]:
     """The JSON members of one of :data:`CODES`."""
     status, title = CODES[code]
     return {
@@ -82,7 +84,7 @@ def problem_members(code: str, details: str, errors: Sequence[MemberError], requ
         "status": status,
         "code": code,
         "errors": [{"member": error.member, "message": error.message} for error in errors],
-        "requestId": request_id,
+        "requestId": known_as,
     }
 
 

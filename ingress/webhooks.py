@@ -8,13 +8,14 @@ import structlog
 from flask import Blueprint, Response, request
 
 from ingress import bodies
+from ingress.lean import json_answer
 from ingress.problems import Problem
 from ingress.site import Site
 from shared.db.database import DatabaseAway
 from shared.db.group_commit import Overloaded
 from shared.db.queries.inbox import RawEvent
 from shared.voice_api.callflow import HANG_UP_REPLY, hang_up_reply
-from shared.voice_api.events import CallAction, dedupe_key, parse
+from shared.voice_api.events import glance
 
 #: A summary has a few KiB; more than this is no webhook of 8x8.
 _MAX_BODY: Final = 256 * 1024
@@ -35,12 +36,12 @@ def webhook_routes(site: Site) -> Blueprint:
         raw = bodies.read_any(request, _MAX_BODY)
         if raw is None:
             log.warning("webhook_too_large", bytes=request.content_length)
-            return _json(HANG_UP_REPLY)
+            return json_answer(HANG_UP_REPLY)
         try:
-            return _json(_keep(site, raw) or HANG_UP_REPLY)
+            return json_answer(_keep(site, raw) or HANG_UP_REPLY)
         except Exception:  # whatever happens here, the call must be hung up
             log.exception("call_action_not_kept")
-            return _json(HANG_UP_REPLY)
+            return json_answer(HANG_UP_REPLY)
 
     @routes.post("/api/webhooks/<any(vss, vcs, vru, vnu):kind>")
     def report(kind: str) -> Response:  # noqa: ARG001  the eventType decides
@@ -49,7 +50,7 @@ def webhook_routes(site: Site) -> Blueprint:
         if raw is None:
             raise Problem("body_too_large", f"A webhook may have at most {_MAX_BODY} bytes.")
         try:
-            return _json(_keep(site, raw) or _OK)
+            return json_answer(_keep(site, raw) or _OK)
         except Exception:  # neither PostgreSQL nor the disk takes it, whatever their reasons
             log.exception("event_not_kept")
             raise Problem("unavailable", "The event could not be kept. Send it again.", retry_after_s=1) from None
@@ -67,10 +68,9 @@ def _keep(site: Site, raw: bytes) -> bytes | None:
     Raises:
         Exception: Neither takes it. Never for a call action, which must be answered all the same.
     """
-    event = parse(raw)
-    key = dedupe_key(raw, event)
-    kept = RawEvent(key, site.services.sealer.seal(raw, row=key))
-    reply = hang_up_reply(event.client_action_id) if isinstance(event, CallAction) else None
+    seen = glance(raw)
+    kept = RawEvent(seen.dedupe_key, site.services.sealer.seal(raw, row=seen.dedupe_key))
+    reply = None if seen.action is None else hang_up_reply(seen.action.client_action_id)
     try:
         site.events.put([kept], _COMMIT_S)
     except Exception as error:
@@ -83,7 +83,3 @@ def _keep(site: Site, raw: bytes) -> bytes | None:
                 raise
             log.exception("call_action_not_kept")
     return reply
-
-
-def _json(body: bytes) -> Response:
-    return Response(body, content_type="application/json")

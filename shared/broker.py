@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from typing import Any, Final
 
 import dramatiq
@@ -20,8 +21,16 @@ from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-#: A queue of doorbells longer than this tells nothing more.
-_ENOUGH_RINGS: Final = 16
+#: One ring that nobody has heard yet says it all: whoever hears it looks at every row committed until then.
+#: Dramatiq's own enqueueing and ours in one round trip; :meth:`WakeUpBroker.ring` tells what the keys are.
+_RING: Final = """
+if redis.call('llen', KEYS[1]) > 0 then return 0 end
+redis.call('hset', KEYS[2], ARGV[1], ARGV[2])
+redis.call('rpush', KEYS[1], ARGV[1])
+redis.call('lpush', KEYS[3], '1')
+redis.call('ltrim', KEYS[3], 0, 0)
+return 1
+"""
 #: Seconds between a consumer's own looks while Redis is away.
 _SELF_RING_S: Final = 0.5
 _SELF_RUNG: Final = "self_rung"
@@ -46,6 +55,7 @@ class WakeUpBroker(RedisBroker):
             heartbeat_timeout=30_000,
         )
         self.url = url
+        self._ring = self.client.register_script(_RING)
         #: By queue, the doorbell that a consumer rings for itself while Redis is away.
         self.own_rings: dict[str, dramatiq.Message[None]] = {}
 
@@ -61,33 +71,43 @@ class WakeUpBroker(RedisBroker):
             self.queues.add(queue_name)
             self.emit_after("declare_queue", queue_name)
 
-    def ring(self, message: dramatiq.Message[Any]) -> None:
+    def ring(self, message: dramatiq.Message[Any]) -> bool:
         """
-        Enqueue a doorbell, unless plenty wait already, and wake one sleeping consumer.
+        Enqueue a doorbell as ``RedisBroker.enqueue`` does and wake one sleeping consumer, unless one waits unheard.
+
+        Returns:
+            Whether it was needed. While a worker is at it a ring waits in its queue, and further ones cost one look.
 
         Raises:
             redis.RedisError: Redis is away; nothing is lost but time.
         """
-        queue = message.queue_name
-        if self.client.llen(f"{self.namespace}:{queue}") < _ENOUGH_RINGS:
-            self.enqueue(message)
-        with self.client.pipeline(transaction=False) as pipe:
-            pipe.lpush(wake_list(queue), "1")
-            pipe.ltrim(wake_list(queue), 0, _ENOUGH_RINGS - 1)
-            pipe.execute()
+        queue = f"{self.namespace}:{message.queue_name}"
+        id_ = str(uuid.uuid4())
+        keys = [queue, f"{queue}.msgs", wake_list(message.queue_name)]
+        return bool(self._ring(keys=keys, args=[id_, message.copy(options={"redis_message_id": id_}).encode()]))
 
 
 class WakeUpConsumer(_RedisConsumer):
-    """Waits for a token instead of polling; survives whatever Redis does without losing its thread."""
+    """
+    Waits for a token instead of polling; survives whatever Redis does without losing its thread.
+
+    It takes no ring that no thread is free for: others may hear it, and until it is heard none more is needed.
+    """
 
     def __init__(self, broker: WakeUpBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        super().__init__(broker, queue_name, prefetch, timeout)  # type: ignore[no-untyped-call]
+        # Dramatiq asks for two a thread.
+        super().__init__(broker, queue_name, max(1, prefetch // 2), timeout)  # type: ignore[no-untyped-call]
+        self._is_free = threading.Event()
         self._sleep_s = timeout / 1000
         # BLPOP needs a client that waits longer than the block lasts.
         self._waiter = connect(broker.url, timeout_s=self._sleep_s + 2)
         self._last_self_ring = 0.0
 
     def __next__(self) -> MessageProxy | None:
+        if self.outstanding_message_count >= self.prefetch:
+            self._is_free.clear()
+            if self.outstanding_message_count >= self.prefetch and not self._is_free.wait(self._sleep_s):
+                return None
         try:
             message = self._fetched()
             if message is None:
@@ -118,6 +138,7 @@ class WakeUpConsumer(_RedisConsumer):
     def ack(self, message: MessageProxy) -> None:
         """Done. An ack that Redis does not hear means the bell may ring again later, which is harmless."""
         self.queued_message_ids.discard(message.message_id)
+        self._is_free.set()
         if message.options.get(_SELF_RUNG):
             return
         try:

@@ -6,6 +6,7 @@ The rows are the truth. Losing, doubling or replaying a ring costs time at most:
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ ALL: Final = (*PLACE_CALLS.values(), RECONCILE_EVENTS, DELIVER_CALLBACKS)
 
 #: While Redis fails, rings are dropped at once and one is tried this often, in seconds.
 _RETRY_S: Final = 2
+#: A job whose ring was heard is rung for again after the first of these at the soonest, in seconds; after the second
+#: when an earlier ring still waits, as then its worker is at it and will look again.
+_PAUSES_S: Final = (0.001, 0.005)
 
 log = structlog.get_logger()
 
@@ -44,13 +48,14 @@ class Doorbell:
     """
     Rings for committed rows, from a thread of its own: whoever rings never waits for Redis.
 
-    Rings for the same job that gather while one is on its way become one.
+    Rings for the same job that gather while one is on its way, or shortly after it, become one.
     """
 
     def __init__(self, broker: WakeUpBroker) -> None:
         self._broker = broker
         self._breaker = pybreaker.CircuitBreaker(fail_max=1, reset_timeout=_RETRY_S, throw_new_error_on_trip=False)
         self._wanted: dict[Job, None] = {}
+        self._not_before: dict[Job, float] = {}
         self._changed = threading.Condition(threading.Lock())
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
@@ -73,19 +78,30 @@ class Doorbell:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._wanted and not self._closing:
-                    self._changed.wait()
-                wanted, self._wanted = self._wanted, {}
-            if not wanted and self._closing:
-                return
-            for job in wanted:
+                while not (due := self._due()):
+                    if self._closing and not self._wanted:
+                        return
+                    self._changed.wait(self._pause_s())
+                for job in due:
+                    del self._wanted[job]
+            for job in due:
                 self._ring(job)
+
+    def _due(self) -> list[Job]:
+        now = math.inf if self._closing else time.monotonic()
+        return [job for job in self._wanted if self._not_before.get(job, 0) <= now]
+
+    def _pause_s(self) -> float | None:
+        if not self._wanted:
+            return None
+        return max(0.0, min(self._not_before.get(job, 0) for job in self._wanted) - time.monotonic())
 
     def _ring(self, job: Job) -> None:
         started = time.monotonic()
         try:
-            self._breaker.call(self._broker.ring, message_of(job))
-            self.rung += 1
+            was_needed = self._breaker.call(self._broker.ring, message_of(job))
+            self.rung += was_needed
+            self._not_before[job] = time.monotonic() + _PAUSES_S[not was_needed]
         except pybreaker.CircuitBreakerError:
             return  # just tried; the sweeper and the workers' own looks stand in
         except Exception as error:  # noqa: BLE001  whatever Redis does, the rows are committed

@@ -138,11 +138,12 @@ TO_DIAL: Final = frozenset({Status.QUEUED})
 #: Nobody knows whether a phone rang.
 DOUBTFUL: Final = frozenset({Status.DIAL_UNKNOWN, Status.UNDETERMINED})
 
-#: Statuses the provider hears of while the call is under way, when its endpoint subscribes.
-PROGRESS: Final = frozenset({Status.PLACED, Status.ANSWERED, Status.DIAL_UNKNOWN})
+#: Statuses that every feed reports; "queued" and "dialing" are told by the row itself.
+REPORTED: Final = FINALS | {Status.DIAL_UNKNOWN}
 
-#: Statuses that a feed event reports; "queued" and "dialing" are told by the row itself.
-REPORTED: Final = FINALS | PROGRESS
+#: Statuses that a feed reports when an endpoint of the provider subscribes to them, as hardly any does: they would be
+#: every second event, and each is numbered under the provider's one counter.
+PROGRESS: Final = frozenset({Status.PLACED, Status.ANSWERED})
 
 #: The type of the event that corrects an earlier "undetermined".
 CORRECTED: Final = "message.corrected"

@@ -89,9 +89,9 @@ def _parse(text: str) -> PhoneNumber:
     except phonenumbers.NumberParseException:
         raise ValueError("must be a phone number that begins with a country code") from None
     country = phonenumbers.region_code_for_number(number)
-    if country is None or not phonenumbers.is_valid_number(number):
+    if country is None or not phonenumbers.is_valid_number_for_region(number, country):
         raise ValueError("must be a phone number that exists in its country")
     if len(country) != 2:  # 001: satellite, freephone and premium numbers of no country
         raise ValueError("must be a phone number of a country, not an international service")
-    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    e164 = f"+{number.country_code}{phonenumbers.national_significant_number(number)}"
     return PhoneNumber(e164, country, masked(e164))

@@ -17,6 +17,8 @@ _PICTOGRAPH: Final = re.compile(
     "[\u200d\ufe0e\ufe0f\u20e3\U000e0020-\U000e007f]*"
     "|[\ufe0e\ufe0f\u20e3]"
 )
+#: What most messages are: ASCII words with one space between them, and nothing of what is taken out.
+_CLEAN: Final = re.compile(r"[!-;=?-~]+(?: [!-;=?-~]+)*")
 _JOINERS: Final = "\u200c\u200d"
 
 _DEFAULT_SEPARATOR: Final = ", "
@@ -64,6 +66,8 @@ def sanitise(text: str) -> tuple[str, list[str]]:
     8x8 refuses some characters (-1016) without saying which, and would speak or refuse markup. White space
     of any kind becomes one space, which is not worth a warning. Cleaning a clean text changes nothing.
     """
+    if _CLEAN.fullmatch(text):
+        return text, []
     warnings: list[str] = []
     cleaned = unicodedata.normalize("NFC", text)
     for remove, what in (

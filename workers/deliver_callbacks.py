@@ -20,6 +20,7 @@ from shared.errors import ForbiddenAddress, NotSent, UpstreamError
 from shared.http import Limits, Reply, prepare
 from shared.lifecycle import CallbackState
 from shared.reasons import meaning_of
+from shared.rest import Rest
 from shared.retry_policy import next_callback_at
 from shared.sealing import Unsealable
 from shared.services import Services, callback_schedule
@@ -36,6 +37,9 @@ _FAILING_SHARE: Final = 2  # the same, of an endpoint whose last callback failed
 _IN_HAND_S: Final = 20
 #: Time to record what a POST came to, in seconds. A worker that dies leaves its callbacks to others after both.
 _RECORD_S: Final = 3
+#: Above 500 callbacks a second claims come at this distance, in seconds.
+_REST_ROW_S: Final = 0.002
+_REST_S: Final = 0.01
 _REPLY_BYTES: Final = 16 * 1024
 _KEPT_REPLY: Final = 1024  # characters shown to the provider
 _GONE: Final = 410
@@ -61,6 +65,7 @@ class DeliverCallbacks:
         self._lease_s = _IN_HAND_S + self._limits.connect_s + self._limits.total_s + _RECORD_S
         self._schedule = callback_schedule(settings)
         self._flight = SingleFlight()
+        self._rest = Rest(_REST_ROW_S, _REST_S)
         self._lines = Lines(settings.callback_endpoint_limit)
         # A connection that was never made is worth one more try at once; nothing else is.
         self._never_sent = tenacity.Retrying(
@@ -70,7 +75,9 @@ class DeliverCallbacks:
             reraise=True,
         )
         self._deliveries: GroupCommitter[callbacks.Delivery, None] = GroupCommitter(
-            "deliveries", self._record, bounds=Bounds(batch=200, waiting=100_000, patience_s=20, pause_s=0)
+            "deliveries",
+            self._record,
+            bounds=Bounds(batch=200, waiting=100_000, patience_s=20, pause_s=0, rest_row_s=0.002, rest_s=0.02),
         )
 
     def __call__(self) -> None:
@@ -93,17 +100,20 @@ class DeliverCallbacks:
     def _run(self) -> None:
         stop_at = time.monotonic() + _RUN_S
         while time.monotonic() < stop_at and self.senders.wait_for_free(1, stop_at - time.monotonic()):
+            time.sleep(self._rest.left_s())
             busy, failing = self._lines.look()
             # Half of the senders never wait for endpoints that are known to fail.
             room = max(0, self.senders.limit // 2 - failing)
             shares = callbacks.Shares(_WANTED, endpoint=_SHARE, failing=room, failing_endpoint=_FAILING_SHARE)
             usable_until = time.monotonic() + _IN_HAND_S
+            started_at = time.monotonic()
             claimed = self._services.database.run(
                 partial(callbacks.claim, shares=shares, lease_s=self._lease_s, busy_endpoints=busy), alone=True
             )
             for one in claimed:
                 if self._lines.add(one, usable_until):
                     self.senders.start(partial(self._serve, one.endpoint_id))
+            self._rest.after(len(claimed), started_at)
             if not claimed and not self._lines.wait_for_room(busy, stop_at - time.monotonic()):
                 return
         self._services.doorbell.ring(jobs.DELIVER_CALLBACKS)

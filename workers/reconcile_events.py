@@ -17,6 +17,7 @@ from shared.db.database import is_away
 from shared.db.queries import dial, inbox, moves
 from shared.lifecycle import TO_DIAL, Lane
 from shared.matching import Candidate, choose
+from shared.rest import Rest
 from shared.sealing import Unsealable
 from shared.services import Services, timing_of
 from shared.verdict import Finding, after_action, after_summary
@@ -25,6 +26,11 @@ from workers.single_flight import SingleFlight
 
 _RUN_S: Final = 15
 _CLAIM_LIMIT: Final = 200
+#: Above 500 events a second batches come at this distance, in seconds.
+_REST_ROW_S: Final = 0.002
+_REST_S: Final = 0.01
+#: Seconds between looks for webhooks that were tried before.
+_AGAIN_S: Final = 0.25
 #: A worker that dies leaves its webhooks to others after this long, in seconds.
 _LEASE_S: Final = 10
 #: An event without an attempt is tried again after a quarter of its age, within these seconds.
@@ -48,6 +54,8 @@ class ReconcileEvents:
         self._services = services
         self._timing = timing_of(services.settings)
         self._flight = SingleFlight()
+        self._rest = Rest(_REST_ROW_S, _REST_S)
+        self._again_at = 0.0
 
     def __call__(self) -> None:
         """Handle what is due, until nothing is or the time of one run is over."""
@@ -55,10 +63,17 @@ class ReconcileEvents:
 
     def _run(self) -> None:
         stop_at = time.monotonic() + _RUN_S
-        while time.monotonic() < stop_at:
+        while (now := time.monotonic()) < stop_at:
+            time.sleep(self._rest.left_s())
             fresh = self._claim(partial(inbox.claim, wanted=_CLAIM_LIMIT, lease_s=_LEASE_S))
-            tried = self._claim(partial(inbox.claim_again, lease_s=_LEASE_S))
-            if not fresh and not tried:
+            self._rest.after(fresh, now)
+            if fresh == _CLAIM_LIMIT:
+                continue  # what came later has a ring of its own
+            if now < self._again_at:
+                return
+            # Webhooks whose worker failed or died come back when their lease ends: no need to look all the time.
+            if not self._claim(partial(inbox.claim_again, lease_s=_LEASE_S)):
+                self._again_at = now + _AGAIN_S
                 return
         self._services.doorbell.ring(jobs.RECONCILE_EVENTS)
 

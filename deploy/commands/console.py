@@ -98,6 +98,7 @@ def open_database(settings: Settings | None = None) -> Iterator[Database]:
         application="ringpost-cli",
         pool_size=1,
         statement_timeout_s=_STATEMENT_TIMEOUT_S,
+        by_index=False,
     )
     try:
         yield database

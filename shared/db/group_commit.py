@@ -1,8 +1,9 @@
 """
 Group commit: many threads hand in rows, one thread writes whatever has gathered as one statement.
 
-No timer and no linger: while one commit runs, the next batch forms by itself. Nobody waits for ever: each waiter has
-a bound, a full queue says so at once, and an absent database fails everyone at once instead of one by one.
+While one commit runs the next batch forms by itself; under load the writer rests a little to let it grow. Nobody waits
+for ever: each waiter has a bound, a full queue says so at once, and an absent database fails everyone at once instead
+of one by one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final, Generic, TypeVar, cast
 import structlog
 
 from shared.db.database import DatabaseAway, is_away
+from shared.rest import Rest
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -80,6 +82,8 @@ class Bounds:
     waiting: int = 2000  # rows not yet taken by the writer; more are refused
     patience_s: float = 0.5  # how long one batch is tried while PostgreSQL is away
     pause_s: float = 0.25  # after a failed batch, refuse at once for this long
+    rest_row_s: float = 0.0  # see ``shared.rest``: rest for each row of the last batch, 0 for none
+    rest_s: float = 0.0  # the longest rest
 
 
 class GroupCommitter(Generic[Row, Result]):
@@ -109,6 +113,7 @@ class GroupCommitter(Generic[Row, Result]):
         self._changed = threading.Condition(threading.Lock())
         self._closing = False
         self._away_until = 0.0
+        self._rest = Rest(bounds.rest_row_s, bounds.rest_s)
         self._thread = threading.Thread(target=self._run, name=f"group-commit-{name}", daemon=True)
         self._thread.start()
 
@@ -160,12 +165,14 @@ class GroupCommitter(Generic[Row, Result]):
 
     def _run(self) -> None:
         while batch := self._take():
+            started_at = time.monotonic()
             try:
                 self._store(batch)
             except BaseException as error:  # the thread must outlive anything, and no waiter may hang
                 log.exception("group_commit_failed", committer=self._name)
                 for _, ticket in batch:
                     ticket.fail(error)
+            self._rest.after(len(batch), started_at)
 
     def _take(self) -> list[tuple[Row, Ticket[Result]]]:
         """The next batch; empty when closing and nothing is left."""
@@ -173,6 +180,9 @@ class GroupCommitter(Generic[Row, Result]):
             with self._changed:
                 while not self._waiting and not self._closing:
                     self._changed.wait()
+            if not self._closing and (rest_s := self._rest.left_s()):
+                time.sleep(rest_s)
+            with self._changed:
                 size = min(len(self._waiting), self._bounds.batch)
                 batch = [self._waiting.popleft() for _ in range(size)]
                 if not batch:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from shared.lifecycle import Status, event_type
 from shared.reasons import meaning_of
 from shared.times import rfc3339
+from shared.voice_api.codes import Disposition
 
 _MESSAGE: Final = """
 SELECT id, provider_id, message_id, lane, status, reason, destination_masked, country, source, voice, speed, plays,
@@ -15,8 +19,8 @@ SELECT id, provider_id, message_id, lane, status, reason, destination_masked, co
 FROM messages WHERE
 """
 _ATTEMPTS: Final = text("""
-SELECT attempt_id, number, started_at, disposition, reason, status_code, session_id, answered_at, key_pressed,
-  session_status, error_code, session_started_at, session_ended_at, duration_seconds, heard
+SELECT attempt_id, number, started_at, replied_at, disposition, reason, status_code, session_id, answered_at,
+  key_pressed, session_status, error_code, session_started_at, session_ended_at, duration_seconds, heard
 FROM dial_attempts WHERE message_id = :id ORDER BY number
 """)
 _LEGS: Final = text("""
@@ -60,17 +64,29 @@ def _story(connection: Connection, row: Any) -> dict[str, Any]:
     key = {"id": row.id}
     legs = connection.execute(_LEGS, key).all()
     deliveries = connection.execute(_DELIVERIES, key).all()
-    attempts = [
-        _attempt(attempt, [leg for leg in legs if leg.attempt_id == attempt.attempt_id])
-        for attempt in connection.execute(_ATTEMPTS, key)
-    ]
+    dialed = connection.execute(_ATTEMPTS, key).all()
+    attempts = [_attempt(one, [leg for leg in legs if leg.attempt_id == one.attempt_id]) for one in dialed]
     callbacks = [
         _callback(callback, [one for one in deliveries if one.callback_id == callback.callback_id])
         for callback in connection.execute(_CALLBACKS, key)
     ]
-    accepted = {"type": "message.accepted", "at": rfc3339(row.created_at), "status": "queued"}
-    events = [accepted, *(_event(event) for event in connection.execute(_EVENTS, key))]
+    told = [_event(event) for event in connection.execute(_EVENTS, key)]
+    events = _timeline(row, dialed, told)
     return {**_message(row), "attempts": attempts, "events": events, "callbacks": callbacks}
+
+
+def _timeline(row: Any, dialed: Sequence[Any], told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the feed tells, and what it leaves out because no endpoint asked for it."""
+    seen = {event["type"] for event in told}
+    steps = [("accepted", row.created_at, {"status": "queued"})]
+    for one in dialed:
+        facts = {"attempts": one.number, "sessionId": one.session_id}
+        if one.disposition == Disposition.CREATED and event_type(Status.PLACED) not in seen:
+            steps.append((Status.PLACED, one.replied_at, {"status": Status.PLACED, **facts}))
+        if one.answered_at is not None and event_type(Status.ANSWERED) not in seen:
+            steps.append((Status.ANSWERED, one.answered_at, {"status": Status.ANSWERED, **facts}))
+    untold = [{"type": f"message.{name}", "at": rfc3339(at), **facts} for name, at, facts in steps]
+    return sorted([*untold, *told], key=itemgetter("at"))
 
 
 def _message(row: Any) -> dict[str, Any]:

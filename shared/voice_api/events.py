@@ -10,6 +10,8 @@ from typing import Any, Final
 from shared.voice_api import fields
 
 MAX_ERROR_MESSAGE: Final = 300  # characters
+_CALL_ACTION: Final = "CALL_ACTION"
+_SORTED: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +128,58 @@ def parse(raw: bytes) -> WebhookEvent:
     Keys may come in any order and any case, numbers as strings, ``"null"`` for nothing; statuses nobody
     documented are kept. All text is free of NUL and lone surrogates, so that it can be stored.
     """
+    opened = _open(_load(raw))
+    if isinstance(opened, OtherEvent | Malformed):
+        return opened
+    kind, session_id, payload = opened
+    return _call_action(session_id, payload) if kind == _CALL_ACTION else _summary(session_id, payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """
+    What must be known of a webhook before its answer: no more is read then.
+
+    ``dedupe_key`` names the fact that it reports: the same for every copy of it that 8x8 sends, at most 70 ASCII
+    characters. VCA events carry an id. VSS events have none, so their content counts, whatever the order of its keys:
+    a second, different summary of one session is a fact of its own.
+    """
+
+    dedupe_key: str
+    action: CallAction | None = None  # a call that waits for its next callflow
+
+
+def glance(raw: bytes) -> Glance:
+    """Read as much of one webhook body as its answer needs. Never raises."""
     body = _load(raw)
+    opened = _open(body)
+    if isinstance(opened, Malformed):
+        return Glance("bad:" + _digest(raw))
+    if isinstance(opened, OtherEvent):
+        return Glance("other:" + _digest(_canonical(body, raw)))
+    kind, session_id, payload = opened
+    if kind != _CALL_ACTION:
+        return Glance("vss:" + _digest(_canonical(body, raw)))
+    action = _call_action(session_id, payload)
+    if action.event_id is None:
+        return Glance("vca:" + _digest(_canonical(body, raw)), action)
+    # Ids hold printable characters only, so the unit separator cannot occur inside one.
+    return Glance("vca:" + _digest(f"{session_id}\x1f{action.event_id}".encode()), action)
+
+
+def _open(body: Any) -> tuple[str, str, Mapping[str, Any]] | OtherEvent | Malformed:
+    """Kind, session id and payload of an event that concerns a session."""
     if not isinstance(body, dict):
         return Malformed("not a JSON object")
     envelope = fields.lowered(body)
     kind = normalise_status(fields.word(envelope.get("eventtype")) or "")
-    if kind not in ("CALL_ACTION", "SESSION_SUMMARY"):
+    if kind not in (_CALL_ACTION, "SESSION_SUMMARY"):
         return OtherEvent(kind) if kind else Malformed("no eventType")
     payload = fields.lowered(envelope.get("payload"))
     session_id = fields.identifier(payload.get("sessionid"))
     if session_id is None:
         return Malformed("no sessionId in the payload")
-    return _call_action(session_id, payload) if kind == "CALL_ACTION" else _summary(session_id, payload)
+    return kind, session_id, payload
 
 
 def normalise_status(text: str) -> str:
@@ -148,27 +190,6 @@ def normalise_status(text: str) -> str:
     """
     status = "_".join(text.upper().replace("-", " ").replace("_", " ").split())
     return "CANCELED" if status == "CANCELLED" else status
-
-
-def dedupe_key(raw: bytes, event: WebhookEvent) -> str:
-    """
-    Name the fact that *raw* reports: the same for every copy of it that 8x8 sends.
-
-    VCA events carry an id. VSS events have none, so their content counts, whatever the order of its keys:
-    a second, different summary of one session is a fact of its own. At most 70 ASCII characters.
-    """
-    match event:
-        case CallAction(event_id=str(event_id)):
-            # Ids hold printable characters only, so the unit separator cannot occur inside one.
-            return "vca:" + _digest(f"{event.session_id}\x1f{event_id}".encode())
-        case CallAction():
-            return "vca:" + _digest(_canonical(raw))
-        case SessionSummary():
-            return "vss:" + _digest(_canonical(raw))
-        case OtherEvent():
-            return "other:" + _digest(_canonical(raw))
-        case Malformed():
-            return "bad:" + _digest(raw)
 
 
 def _call_action(session_id: str, payload: Mapping[str, Any]) -> CallAction:
@@ -261,10 +282,10 @@ def _dtmf(event_data: Any) -> str | None:
     return fields.word(fields.lowered(event_data).get("dtmf") if isinstance(event_data, dict) else event_data)
 
 
-def _canonical(raw: bytes) -> bytes:
-    """The payload in one spelling: keys sorted, no spaces. The raw bytes when there is no such thing."""
+def _canonical(body: Any, raw: bytes) -> bytes:
+    """The body in one spelling: keys sorted, no spaces. The raw bytes when there is no such thing."""
     try:
-        return json.dumps(json.loads(raw), sort_keys=True, separators=(",", ":")).encode("ascii")
+        return _SORTED.encode(body).encode("ascii")
     except (ValueError, RecursionError):
         return raw
 

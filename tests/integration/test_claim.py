@@ -262,7 +262,7 @@ def test_a_doubtful_call_may_be_dialled_again_while_attempts_are_left(stage, lim
 def plan_of_claim(stage):
     values = {"subaccount_id": "test_voice", "rate": 1e6, "burst": 1e6, "cap": 100_000, "lease_s": 30, "ring_s": 60}
     values |= {"lane": "otp", "wanted": 100, "claim_id": "claim_plan"}
-    select = str(dial._CLAIM).split(";", 1)[1]
+    select = dial._CLAIM.sql[-1]
     with stage.database.engine.connect() as connection:
         rows = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS) {_driver_sql(select)}", values).all()
         connection.rollback()

@@ -429,7 +429,7 @@ def test_the_claim_walks_the_index_of_open_callbacks_and_takes_milliseconds(stag
         "busy_endpoints": [],
     }
     with stage.database.engine.connect() as connection:
-        explained = connection.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {callbacks._CLAIM.text}"), binds)
+        explained = connection.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {callbacks._CLAIM.sql[0]}"), binds)
         (plan,) = explained.scalar_one()
 
     scans = [node for node in nodes(plan["Plan"]) if node["Node Type"].endswith("Scan")]

@@ -509,7 +509,7 @@ def test_number_and_text_are_readable_with_the_key_and_the_rows_name_only(stage)
 
     content = stage.services.sealer.unseal(bytes(row.content), row=row.id)
 
-    assert content == b'{"destination": "+6581234567", "text": "4, 7, 1"}'
+    assert content == b'{"destination":"+6581234567","text":"4, 7, 1"}'
 
 
 def test_the_chosen_voices_language_decides_how_a_code_is_spelled(stage):

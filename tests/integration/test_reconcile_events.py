@@ -345,13 +345,12 @@ class Stumbling(ReconcileEvents):
 def test_an_event_that_fails_is_parked_after_five_tries_and_stops_no_other(stage):
     ids = [placed(stage, None) for _ in range(3)]
     stage.keep_webhook(stage.summary(ids[0]), vss(session_id="poison", destination=NUMBER), stage.summary(ids[1]))
-    step = Stumbling(stage.services)
 
     for _ in range(5):
-        step()
+        Stumbling(stage.services)()
         stage.execute("UPDATE webhook_inbox SET due_at = now() WHERE processed_at IS NULL")
     stage.keep_webhook(stage.summary(ids[2]))
-    step()
+    Stumbling(stage.services)()
     stage.sweep()
 
     assert [stage.message(id_).status for id_ in ids] == ["delivered"] * 3

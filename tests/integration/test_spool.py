@@ -12,7 +12,7 @@ from sqlalchemy import text
 from deploy.engines import Engines
 from shared.db.database import Database
 from shared.db.migrate import migrate
-from shared.voice_api.events import dedupe_key, parse
+from shared.voice_api.events import glance
 from tests.integration.ingress_stage import call, is_problem, staged
 
 PATIENCE = 15  # s
@@ -51,7 +51,7 @@ def kept(stage):
 
 
 def key_of(raw):
-    return dedupe_key(raw, parse(raw))
+    return glance(raw).dedupe_key
 
 
 def spooled(stage):

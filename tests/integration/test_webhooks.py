@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from shared.voice_api.events import dedupe_key, parse
+from shared.voice_api.events import glance
 from tests.integration.ingress_stage import WEBHOOK_TOKEN, basic, is_problem, staged
 
 KINDS = ("vca", "vss", "vcs", "vru", "vnu")
@@ -174,7 +174,7 @@ def test_a_second_different_summary_is_an_event_of_its_own(stage):
 def test_a_kept_body_is_sealed_and_readable_with_the_key(stage):
     raw = json.dumps(summary("s-9", details={"callA": {"destination": "+6581234567"}})).encode()
     stage.webhook("vss", raw)
-    key = dedupe_key(raw, parse(raw))
+    key = glance(raw).dedupe_key
 
     row = stage.rows("SELECT * FROM webhook_inbox WHERE dedupe_key = :key", key=key)[0]
 

@@ -16,7 +16,7 @@ from shared.ids import new_id
 from shared.jobs import Doorbell
 from shared.lifecycle import FINAL_EVENT_TYPES, Lane
 from shared.services import build_services
-from shared.voice_api.events import dedupe_key, parse
+from shared.voice_api.events import glance
 from workers.place_calls import PlaceCalls
 from workers.reconcile_events import ReconcileEvents
 from workers.sweep import sweep_once
@@ -169,7 +169,7 @@ class Stage:
     def keep_webhook(self, *bodies):
         """Keep webhook bodies (bytes, or what becomes JSON) as step 3 does."""
         raws = [body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies]
-        keys = [dedupe_key(raw, parse(raw)) for raw in raws]
+        keys = [glance(raw).dedupe_key for raw in raws]
         events = [
             inbox.RawEvent(key, self.services.sealer.seal(raw, row=key)) for raw, key in zip(raws, keys, strict=True)
         ]

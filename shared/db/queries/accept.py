@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
+from shared.db.prepared import Prepared
 from shared.lifecycle import Status
 
 
@@ -65,7 +66,8 @@ _COLUMNS: Final = (
     "id, provider_id, message_id, lane, status, reason, session_id, fingerprint, deadline, due_at, warnings"
 )
 
-_INSERT: Final = text(f"""
+_INSERT: Final = Prepared(
+    f"""
 INSERT INTO messages (
   id, provider_id, message_id, fingerprint, lane, status, content, destination_key, destination_masked, country,
   source, voice, speed, plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown,
@@ -84,7 +86,9 @@ FROM json_to_recordset(:rows) AS x(
   metadata jsonb, warnings jsonb, scheduled_at timestamptz, expires_at timestamptz, ttl_s int)
 ON CONFLICT DO NOTHING
 RETURNING {_COLUMNS}
-""")
+""",
+    rows="json",
+)
 
 _FIND: Final = text(f"""
 SELECT {_COLUMNS} FROM messages
@@ -98,7 +102,7 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> list[Accept
 
     Repeating it after a lost commit is safe: a row that bears our own id is ours, hence new.
     """
-    rows = connection.execute(_INSERT, {"rows": to_json([_record(message) for message in messages]).decode()})
+    rows = _INSERT(connection, rows=to_json([_record(message) for message in messages]).decode())
     stored = {row.id: row for row in rows}
     missing = [message for message in messages if message.id not in stored]
     others = _find(connection, missing) if missing else {}

@@ -10,6 +10,8 @@ from typing import Any, Final
 from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
+from shared.db.prepared import Prepared
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedCallback:
@@ -39,7 +41,8 @@ class ClaimedCallback:
 # The endpoints with work are found by skipping along the partial index, so that one with a long backlog hides nobody,
 # and share the claim, so that few more rows are locked than taken. Failing ones get a few, each and together, so that
 # their timeouts never fill the senders.
-_CLAIM: Final = text("""
+_CLAIM: Final = Prepared(
+    """
 WITH RECURSIVE open AS (
   (SELECT endpoint_id, due_at FROM callbacks WHERE state IN ('due', 'sending') ORDER BY endpoint_id, due_at LIMIT 1)
   UNION ALL
@@ -75,7 +78,14 @@ SELECT c.callback_id, c.attempts, c.failures_forgiven, c.endpoint_id, e.url, e.s
 FROM claimed c JOIN endpoints e USING (endpoint_id) JOIN feed_events f USING (event_id)
 JOIN messages m ON m.id = f.message_id
 ORDER BY f.sequence
-""")
+""",
+    wanted="int",
+    share="int",
+    failing="int",
+    failing_share="int",
+    lease_s="float8",
+    busy_endpoints="text[]",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +107,14 @@ def claim(
     A callback whose lease ran out is due again: its worker may have sent it, so it goes out once more with the same
     ``webhook-id``.
     """
-    rows = connection.execute(
-        _CLAIM,
-        {
-            "wanted": shares.wanted,
-            "share": shares.endpoint,
-            "failing": shares.failing,
-            "failing_share": shares.failing_endpoint,
-            "lease_s": lease_s,
-            "busy_endpoints": list(busy_endpoints),
-        },
+    rows = _CLAIM(
+        connection,
+        wanted=shares.wanted,
+        share=shares.endpoint,
+        failing=shares.failing,
+        failing_share=shares.failing_endpoint,
+        lease_s=lease_s,
+        busy_endpoints=list(busy_endpoints),
     )
     return [ClaimedCallback(**{**row._asdict(), "secret": bytes(row.secret)}) for row in rows]
 
@@ -127,7 +135,8 @@ class Delivery:
     disables: bool = False  # the endpoint said 410
 
 
-_RECORD: Final = text("""
+_RECORD: Final = Prepared(
+    """
 WITH rows AS (
   SELECT * FROM json_to_recordset(:rows) AS x(
     callback_id text, number int2, endpoint_id text, state text, due_in_s float8, elapsed_ms int, http_status int,
@@ -156,13 +165,15 @@ FROM (
     CASE WHEN NOT h.is_gone THEN r.due_in_s END AS due_in_s
   FROM rows r JOIN health h USING (endpoint_id)
 ) r WHERE c.callback_id = r.callback_id AND c.state = 'sending' AND c.attempts = r.number
-""")
+""",
+    rows="json",
+)
 
 
 def record(connection: Connection, deliveries: Sequence[Delivery]) -> None:
     """Store what the POSTs came to. A worker that lost its lease changes only its own attempt's row."""
     rows = [{name: getattr(delivery, name) for name in Delivery.__slots__} for delivery in deliveries]
-    connection.execute(_RECORD, {"rows": to_json(rows).decode()})
+    _RECORD(connection, rows=to_json(rows).decode())
 
 
 _RELEASE: Final = text("""

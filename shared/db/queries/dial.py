@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
+from shared.db.prepared import Prepared
 from shared.db.queries import moves
 from shared.lifecycle import TRANSITIONS, Event, Lane, Move
 from shared.voice_api.codes import Disposition, Reason
@@ -67,8 +68,9 @@ _OTP_RESERVE: Final = 0.2
 
 # Both statements travel in one round trip. The lock comes first and alone, so that the second statement's snapshot
 # sees every claim made before: the pace and the cap hold over all workers.
-_CLAIM: Final = text(f"""
-SELECT 1 FROM subaccounts WHERE subaccount_id = :subaccount_id FOR NO KEY UPDATE;
+_CLAIM: Final = Prepared(
+    "SELECT 1 FROM subaccounts WHERE subaccount_id = :subaccount_id FOR NO KEY UPDATE",
+    f"""
 WITH pace AS (
   SELECT LEAST(:burst, tokens + :rate * GREATEST(0, EXTRACT(EPOCH FROM clock.time - refilled_at))) AS tokens,
     clock.time
@@ -131,7 +133,17 @@ SELECT r.calls AS room, c.*, now() AS claimed_at,
     ORDER BY deadline LIMIT 1) IS NOT NULL AS waiting
 FROM room r LEFT JOIN claimed c ON true
 ORDER BY c.deadline
-""")
+""",
+    subaccount_id="text",
+    rate="float8",
+    burst="float8",
+    cap="int",
+    lease_s="float8",
+    ring_s="float8",
+    lane="text",
+    wanted="int",
+    claim_id="text",
+)
 
 
 def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_id: str) -> Claim:
@@ -154,10 +166,10 @@ def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_
         "wanted": wanted,
         "claim_id": claim_id,
     }
-    rows = connection.execute(_CLAIM, asked).all()
+    rows = _CLAIM(connection, **asked).all()
     if not rows:
         open_pace(connection, pace.subaccount_id, burst)  # the first claim of this subaccount ever
-        rows = connection.execute(_CLAIM, asked).all()
+        rows = _CLAIM(connection, **asked).all()
     calls = [_claimed(row) for row in rows if row.id is not None]
     return Claim(calls, room=rows[0].room, waiting=rows[0].waiting)
 
@@ -227,7 +239,8 @@ class DialResult:
     move: Move
 
 
-_RECORD: Final = text("""
+_RECORD: Final = Prepared(
+    """
 WITH replies AS (
   SELECT * FROM json_to_recordset(:replies) AS x(
     attempt_id text, disposition text, reason text, status_code bigint, status_message text,
@@ -241,7 +254,9 @@ WITH replies AS (
 UPDATE webhook_inbox i SET due_at = now()
 FROM replies r WHERE i.session_id = r.session_id AND i.processed_at IS NULL
 RETURNING i.inbox_id
-""")
+""",
+    replies="json",
+)
 
 
 def record(connection: Connection, results: Sequence[DialResult]) -> tuple[list[moves.Moved], bool]:
@@ -253,7 +268,7 @@ def record(connection: Connection, results: Sequence[DialResult]) -> tuple[list[
     """
     moved = moves.apply(connection, [result.move for result in results])
     replies = [{name: getattr(result, name) for name in DialResult.__slots__ if name != "move"} for result in results]
-    early = connection.execute(_RECORD, {"replies": to_json(replies).decode()}).first()
+    early = _RECORD(connection, replies=to_json(replies).decode()).first()
     return moved, early is not None
 
 

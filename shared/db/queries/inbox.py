@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
+from shared.db.prepared import Prepared
 from shared.db.queries.dial import MAYBE_ACCEPTED
 from shared.lifecycle import Lane, Status
 from shared.matching import Candidate
@@ -25,18 +26,21 @@ class RawEvent:
     body: bytes
 
 
-_KEEP: Final = text("""
+_KEEP: Final = Prepared(
+    """
 INSERT INTO webhook_inbox (dedupe_key, body)
 SELECT dedupe_key, decode(body, 'base64')
 FROM json_to_recordset(:rows) AS x(dedupe_key text, body text)
 ON CONFLICT DO NOTHING
-""")
+""",
+    rows="json",
+)
 
 
 def keep(connection: Connection, events: Sequence[RawEvent]) -> None:
     """Store webhooks that are not stored yet."""
     rows = [{"dedupe_key": event.dedupe_key, "body": _b64(event.body)} for event in events]
-    connection.execute(_KEEP, {"rows": to_json(rows).decode()})
+    _KEEP(connection, rows=to_json(rows).decode())
 
 
 def _b64(value: bytes | None) -> str | None:
@@ -57,14 +61,20 @@ class InboxRow:
 #: Tries after which a row that kills or fails its worker is set aside.
 MAX_TRIES: Final = 5
 
-_CLAIM: Final = text("""
+_CLAIM: Final = Prepared(
+    """
 UPDATE webhook_inbox SET attempts = attempts + 1, due_at = now() + :lease_s * interval '1 second'
 WHERE inbox_id IN (
   SELECT inbox_id FROM webhook_inbox
   WHERE processed_at IS NULL AND due_at <= now() AND attempts < :tries AND (attempts = 0) = :fresh
   ORDER BY due_at LIMIT :wanted FOR UPDATE SKIP LOCKED)
 RETURNING inbox_id, dedupe_key, body, attempts, EXTRACT(EPOCH FROM now() - received_at)::float8 AS age_s
-""")
+""",
+    lease_s="float8",
+    tries="int",
+    fresh="boolean",
+    wanted="int",
+)
 
 
 def claim(connection: Connection, *, wanted: int, lease_s: float) -> list[InboxRow]:
@@ -78,7 +88,7 @@ def claim_again(connection: Connection, *, lease_s: float) -> list[InboxRow]:
 
 
 def _take(connection: Connection, **limits: Any) -> list[InboxRow]:
-    rows = connection.execute(_CLAIM, {**limits, "tries": MAX_TRIES})
+    rows = _CLAIM(connection, **limits, tries=MAX_TRIES)
     taken = [InboxRow(row.inbox_id, row.dedupe_key, bytes(row.body), row.attempts, row.age_s) for row in rows]
     return sorted(taken, key=lambda row: row.inbox_id)
 
@@ -114,10 +124,13 @@ WITH asked AS (
 
 # First the messages are locked, in the order of their ids, then they are read: what is decided on holds until it is
 # written. Two statements, as each has a snapshot of its own.
-_MATCH: Final = text(f"""
+_MATCH: Final = Prepared(
+    f"""
 {_FOUND}SELECT m.id FROM messages m
 WHERE m.id IN (SELECT a.message_id FROM found f JOIN dial_attempts a USING (attempt_id))
-ORDER BY m.id FOR NO KEY UPDATE;
+ORDER BY m.id FOR NO KEY UPDATE
+""",
+    f"""
 {_FOUND}SELECT f.place, f.rank, a.attempt_id, a.session_id, a.subaccount_id, a.source, a.destination_key,
   a.settled_at IS NOT NULL AS is_settled, a.key_pressed, a.answered_at,
   m.id AS message_id, COALESCE(m.attempt_id = a.attempt_id, false) AS is_current, m.status, m.lane, m.plays,
@@ -127,7 +140,9 @@ ORDER BY m.id FOR NO KEY UPDATE;
   now() AS now
 FROM found f JOIN dial_attempts a USING (attempt_id) JOIN messages m ON m.id = a.message_id
 ORDER BY f.place, f.rank
-""")
+""",
+    questions="json",
+)
 
 
 def match(connection: Connection, questions: Sequence[Question]) -> dict[int, list[Candidate]]:
@@ -143,7 +158,7 @@ def match(connection: Connection, questions: Sequence[Question]) -> dict[int, li
         for question in questions
     ]
     found: dict[int, list[Candidate]] = {}
-    for row in connection.execute(_MATCH, {"questions": to_json(asked).decode()}):
+    for row in _MATCH(connection, questions=to_json(asked).decode()):
         found.setdefault(row.place, []).append(_candidate(row))
     return found
 
@@ -156,7 +171,8 @@ def _candidate(row: Any) -> Candidate:
     return Candidate(**values)
 
 
-_SETTLE: Final = text("""
+_SETTLE: Final = Prepared(
+    """
 UPDATE dial_attempts a SET
   session_id = COALESCE(a.session_id, s.session_id),
   answered_at = COALESCE(a.answered_at, s.answered_at),
@@ -176,9 +192,12 @@ FROM json_to_recordset(:rows) AS s(
   session_status_raw text, error_code bigint, error_message text, last_action text, session_started_at timestamptz,
   session_ended_at timestamptz, duration_seconds int, heard text)
 WHERE a.attempt_id = s.attempt_id
-""")
+""",
+    rows="json",
+)
 
-_LEGS: Final = text("""
+_LEGS: Final = Prepared(
+    """
 INSERT INTO call_legs (session_id, leg, attempt_id, call_id, direction, call_status, call_status_raw, initiated_at,
   connected_at, disconnected_at, duration_seconds, source_country, destination_country, mos, packet_loss_rate,
   jitter_ms)
@@ -187,7 +206,9 @@ SELECT * FROM json_to_recordset(:rows) AS x(
   initiated_at timestamptz, connected_at timestamptz, disconnected_at timestamptz, duration_seconds int,
   source_country text, destination_country text, mos float8, packet_loss_rate float8, jitter_ms float8)
 ON CONFLICT DO NOTHING
-""")
+""",
+    rows="json",
+)
 
 
 def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
@@ -195,10 +216,10 @@ def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
     if not settlements:
         return
     rows = [{name: getattr(s, name) for name in Settlement.__slots__ if name != "legs"} for s in settlements]
-    connection.execute(_SETTLE, {"rows": to_json(rows).decode()})
+    _SETTLE(connection, rows=to_json(rows).decode())
     legs = [_leg(s, place, leg) for s in settlements for place, leg in enumerate(s.legs)]
     if legs:
-        connection.execute(_LEGS, {"rows": to_json(legs).decode()})
+        _LEGS(connection, rows=to_json(legs).decode())
 
 
 def _leg(settlement: Settlement, place: int, leg: Leg) -> dict[str, Any]:
@@ -232,7 +253,8 @@ class Outcome:
     session_id: str | None = None
 
 
-_CLOSE: Final = text("""
+_CLOSE: Final = Prepared(
+    """
 UPDATE webhook_inbox i SET
   result = o.result, session_id = o.session_id,
   attempts = CASE WHEN o.retry_in_s IS NULL THEN i.attempts ELSE 0 END,
@@ -240,10 +262,12 @@ UPDATE webhook_inbox i SET
   due_at = now() + COALESCE(o.retry_in_s, 0) * interval '1 second'
 FROM json_to_recordset(:rows) AS o(inbox_id bigint, result text, retry_in_s float8, session_id text)
 WHERE i.inbox_id = o.inbox_id
-""")
+""",
+    rows="json",
+)
 
 
 def close(connection: Connection, outcomes: Sequence[Outcome]) -> None:
     """Record what became of the rows."""
     rows = [{name: getattr(outcome, name) for name in Outcome.__slots__} for outcome in outcomes]
-    connection.execute(_CLOSE, {"rows": to_json(rows).decode()})
+    _CLOSE(connection, rows=to_json(rows).decode())

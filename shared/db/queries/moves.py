@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
+from shared.db.prepared import Prepared
 from shared.ids import new_id
-from shared.lifecycle import CORRECTED, FINALS, IN_FLIGHT, REPORTED, TRANSITIONS, Move, Status
+from shared.lifecycle import CORRECTED, FINALS, IN_FLIGHT, PROGRESS, REPORTED, TRANSITIONS, Move, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ def _listed(values: Iterable[str]) -> str:
     return "ARRAY[" + ", ".join(f"'{value}'" for value in sorted(values)) + "]"
 
 
-_APPLY: Final = text(f"""
+_APPLY: Final = Prepared(
+    f"""
 WITH asked AS (
   SELECT * FROM json_to_recordset(:moves) AS x(
     message_id text, attempt_id text, sources text[], target text, reason text, session_id text,
@@ -58,7 +60,9 @@ WITH asked AS (
 ), told AS (
   SELECT *, CASE WHEN was = 'undetermined' THEN '{CORRECTED}' ELSE 'message.' || status END AS type,
          row_number() OVER (PARTITION BY provider_id ORDER BY event_id) AS place
-  FROM moved WHERE status = ANY ({_listed(REPORTED)})
+  FROM moved m WHERE status = ANY ({_listed(REPORTED)}) OR status = ANY ({_listed(PROGRESS)})
+    AND EXISTS (SELECT FROM endpoints e
+      WHERE e.provider_id = m.provider_id AND 'message.' || m.status = ANY (e.event_types))
 ), numbering AS (
   SELECT provider_id FROM providers WHERE provider_id IN (SELECT provider_id FROM told)
   ORDER BY provider_id FOR NO KEY UPDATE
@@ -87,7 +91,9 @@ WITH asked AS (
 SELECT m.id, m.lane, m.status, m.was, (SELECT count(*) FROM heard h WHERE h.message_id = m.id) AS callbacks,
        (SELECT count(*) FROM events) AS events
 FROM moved m
-""")
+""",
+    moves="json",
+)
 
 
 def apply(connection: Connection, moves: Sequence[Move]) -> list[Moved]:
@@ -100,7 +106,7 @@ def apply(connection: Connection, moves: Sequence[Move]) -> list[Moved]:
     """
     if not moves:
         return []
-    rows = connection.execute(_APPLY, {"moves": to_json([_record(move) for move in moves]).decode()})
+    rows = _APPLY(connection, moves=to_json([_record(move) for move in moves]).decode())
     return [Moved(row.id, row.lane, Status(row.status), Status(row.was), row.callbacks) for row in rows]
 
 

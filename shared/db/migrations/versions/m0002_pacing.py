@@ -1,5 +1,7 @@
 """What a subaccount was found to bear, so that the pace and the calls in flight adapt to it."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -8,7 +10,7 @@ down_revision = '0001'
 branch_labels = None
 depends_on = None
 
-COLUMNS = (
+COLUMNS: tuple[tuple[str, sa.types.TypeEngine[Any]], ...] = (
     ('pace', sa.Double()),
     ('pace_refused', sa.Double()),
     ('pace_cut_at', sa.DateTime(timezone=True)),
@@ -27,5 +29,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for name, _ in (*COLUMNS, ('dialed', None)):
+    for name, _ in (*COLUMNS, ("dialed", None)):
         op.drop_column('subaccounts', name)

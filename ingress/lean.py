@@ -1,0 +1,96 @@
+"""
+Flask, less what this service would pay for at each request and never uses.
+
+No sessions, no routing by host, no hooks around requests, no signals, and answers whose bytes are known. Routes,
+blueprints, views and error handlers are Flask's own.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from flask import Flask, Request, Response, request
+from flask.sessions import NullSession, SessionInterface
+from werkzeug.routing import MapAdapter
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_REQUEST_ID: Final = "ringpost.request_id"
+#: On every answer: none may be kept by a proxy or taken for a page.
+_ALWAYS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+
+
+def request_id() -> str:
+    """The id that this request is known by in its answer, in errors and in logs."""
+    return _id_of(request.environ)
+
+
+def _id_of(environ: WSGIEnvironment) -> str:
+    known: str | None = environ.get(_REQUEST_ID)
+    if known is None:
+        known = environ[_REQUEST_ID] = "req_" + secrets.token_hex(8)
+    return known
+
+
+class LeanResponse(Response):
+    """An answer with its request's id, sent as it is when its whole body is there."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Send it (PEP 3333)."""
+        headers = self.headers
+        if environ["REQUEST_METHOD"] == "HEAD" or "Content-Length" not in headers:
+            headers.extend((*_ALWAYS, ("X-Request-Id", _id_of(environ))))
+            return super().__call__(environ, start_response)
+        start_response(self.status, [*headers, *_ALWAYS, ("X-Request-Id", _id_of(environ))])
+        return self.response  # type: ignore[return-value]  # bytes, as the length is known
+
+
+def json_answer(body: bytes, status: int = 200) -> LeanResponse:
+    """An answer of JSON."""
+    return LeanResponse(body, status, content_type="application/json")
+
+
+class _NoSessions(SessionInterface):
+    """Nobody has one."""
+
+    _NONE: Final = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002
+        return self._NONE
+
+
+class LeanFlask(Flask):
+    """The same application object to all who register routes and error handlers."""
+
+    response_class = LeanResponse
+    session_interface = _NoSessions()
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Routes depend on method and path alone."""
+        if request is None:
+            return None
+        return MapAdapter(
+            self.url_map,
+            server_name="",
+            script_name="/",
+            subdomain="",
+            url_scheme=request.scheme,
+            path_info=request.path,
+            default_method=request.method,
+        )
+
+    def full_dispatch_request(self) -> Response:
+        """One view or one error handler, and nothing around it."""
+        try:
+            return self.make_response(self.dispatch_request())
+        except Exception as error:  # noqa: BLE001  the error handlers tell them apart
+            return self.make_response(self.handle_user_exception(error))
+
+    def do_teardown_request(self, exc: Any = None) -> None:
+        """Nothing was set up."""
+
+    def do_teardown_appcontext(self, exc: Any = None) -> None:
+        """Nothing was set up."""
