@@ -175,6 +175,7 @@ class Asked:
     deadline: float
     source: str | None = None
     since: float = 0.0  # of its queue, with an earlier deadline, accepted after the backlog was read
+    first_since: float = 0.0  # when the first of them was
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,9 @@ def estimate(view: Outlook, asked: Asked, now: float) -> Estimate:
     soonest = max(now, asked.begins) + view.speed.quick_s
     dial_at = soonest
     if view.curves:
-        dial_at = max(soonest, backlog.at + _wait_s(view, asked) + view.speed.quick_s)
+        # An empty queue is not dialled before something comes.
+        begun = backlog.at if backlog.waiting else max(backlog.at, asked.first_since)
+        dial_at = max(soonest, begun + _wait_s(view, asked) + view.speed.quick_s)
     probes = [moment for moment in (backlog.probe_at, backlog.source_probe_at.get(asked.source or "")) if moment]
     if probes or asked.lane in backlog.paused:
         not_before = max([soonest, *probes])

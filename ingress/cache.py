@@ -51,6 +51,7 @@ class Refreshed(Generic[T]):
             self._wanted.set()
 
     def _run(self) -> None:
+        usual_s = 0.0
         while True:
             began = time.monotonic()
             try:
@@ -59,7 +60,9 @@ class Refreshed(Generic[T]):
                 if not is_away(error):
                     log.exception("refresh_failed", what=self._name)
             took_s = time.monotonic() - began
-            rest_s = max(_SOONEST_S, took_s / self._share - took_s)
+            # The shorter of the last two: one may have waited for a busy machine instead of keeping it busy.
+            rest_s = max(_SOONEST_S, min(took_s, usual_s or took_s) * (1 / self._share - 1))
+            usual_s = took_s
             if self._stop.wait(rest_s):
                 return
             self._wanted.wait(max(0.0, self._every_s - rest_s))

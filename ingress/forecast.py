@@ -47,6 +47,7 @@ class Forecast:
         self._view = admission.outlook(replace(first, at=time.time()), self._learned.speed, {})
         self._came: _Came = {}  # deadlines of what was accepted since the view's backlog was read, rising
         self._next: _Came | None = None  # the same of the one that is being read
+        self._first_came = 0.0  # when the first of them was accepted
         self._promised: dict[str, Estimate] = {}
         self._promised_before: dict[str, Estimate] = {}
         self._refreshed = Refreshed("backlog", self._refresh, None, every_s=_EVERY_S, share=_SHARE)
@@ -65,11 +66,12 @@ class Forecast:
         with self._lock:
             view, came = self._view, self._came.get(queue)
             since: float = bisect_right(came, asked.deadline) if came else 0
+            first_since = self._first_came
         now = self.now()
         if queue in view.inflows:  # what other processes let in is known by what they did before
             elsewhere = 1 - 1 / self._processes
             since += view.inflows[queue].per_s * max(0.0, now - view.backlog.at) * elsewhere
-        return admission.estimate(view, replace(asked, since=since), now)
+        return admission.estimate(view, replace(asked, since=since, first_since=first_since), now)
 
     def promise(self, id_: str, asked: Asked, told: Estimate) -> None:
         """The message is about to be stored: those after it come after it."""
@@ -81,6 +83,7 @@ class Forecast:
                 self._came.clear()
             self._promised[id_] = told
             if asked.begins <= self.now():
+                self._first_came = self._first_came or asked.begins
                 for came in (self._came, self._next):
                     if came is not None:
                         insort(came.setdefault(queue, []), asked.deadline)
@@ -110,6 +113,7 @@ class Forecast:
             self._view = view
             self._came, self._next = self._next or {}, None
             self._clock_ahead_s = backlog.at - (began + ended) / 2
+            self._first_came = backlog.at if self._came else 0.0
             self._promised_before, self._promised = self._promised, {}
 
 

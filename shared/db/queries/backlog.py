@@ -15,8 +15,9 @@ SELECT m.lane, m.provider_id, count(*) AS count,
   EXTRACT(EPOCH FROM min(m.deadline))::float8 AS earliest, EXTRACT(EPOCH FROM max(m.deadline))::float8 AS latest
 FROM messages m"""
 _GROUPED: Final = """
-GROUP BY m.lane, m.provider_id, floor(ln(GREATEST(1, EXTRACT(EPOCH FROM m.deadline - now())::float8)) / ln(1.25))
-ORDER BY m.lane, m.provider_id, min(m.deadline)"""
+GROUP BY m.lane, m.provider_id, width_bucket(m.deadline, (
+  SELECT array_agg(now() + power(1.25, step) * interval '1 second' ORDER BY step)
+  FROM generate_series(0, 51) AS step))"""
 
 # Everything it reads stands in the queue's index.
 _WAITING: Final = text(f"""{_COUNT}
@@ -82,4 +83,4 @@ def _by_queue(rows: Sequence[Any]) -> dict[Queue, tuple[Waiting, ...]]:
     queues: dict[Queue, list[Waiting]] = {}
     for lane, provider_id, count, earliest, latest in rows:
         queues.setdefault((lane, provider_id), []).append(Waiting(count, earliest, latest))
-    return {queue: tuple(classes) for queue, classes in queues.items()}
+    return {queue: tuple(sorted(classes, key=lambda one: one.earliest)) for queue, classes in queues.items()}
