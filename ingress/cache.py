@@ -13,39 +13,61 @@ from shared.db.database import is_away
 
 T = TypeVar("T")
 
+#: However much somebody hurries: seconds between two loads.
+_SOONEST_S: Final = 0.1
+
 log = structlog.get_logger()
 
 
 class Refreshed(Generic[T]):
     """One value, loaded anew by a thread of its own so that no request waits for it; kept while loading fails."""
 
-    def __init__(self, name: str, load: Callable[[], T], first: T, *, every_s: float) -> None:
+    def __init__(self, name: str, load: Callable[[], T], first: T, *, every_s: float, share: float = 1) -> None:
         """
         Args:
             name: Of the thread and in logs.
             load: Reads the value.
             first: The value until the first load.
             every_s: Seconds between loads.
+            share: Of the time at most this is spent loading: what takes long is loaded less often.
         """
         self.value = first
         self._name = name
         self._load = load
         self._every_s = every_s
+        self._share = share
+        self._wanted = threading.Event()
         self._stop = threading.Event()
         threading.Thread(target=self._run, name=f"refresh-{name}", daemon=True).start()
 
     def close(self) -> None:
         """End the thread."""
         self._stop.set()
+        self._wanted.set()
+
+    def hurry(self) -> None:
+        """Load soon, though not much sooner than the one before allows."""
+        if not self._wanted.is_set():
+            self._wanted.set()
 
     def _run(self) -> None:
+        usual_s = 0.0
         while True:
+            began = time.monotonic()
             try:
                 self.value = self._load()
             except Exception as error:  # an old value beats none; the next load may succeed
                 if not is_away(error):
                     log.exception("refresh_failed", what=self._name)
-            if self._stop.wait(self._every_s):
+            took_s = time.monotonic() - began
+            # The shorter of the last two: one may have waited for a busy machine instead of keeping it busy.
+            rest_s = max(_SOONEST_S, min(took_s, usual_s or took_s) * (1 / self._share - 1))
+            usual_s = took_s
+            if self._stop.wait(rest_s):
+                return
+            self._wanted.wait(max(0.0, self._every_s - rest_s))
+            self._wanted.clear()
+            if self._stop.is_set():
                 return
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 from pydantic_core import to_json
 
-from ingress import admission, bodies, placements
+from ingress import admission, bodies, gate, placements
 from ingress.lean import json_answer
 from ingress.problems import MemberError, Problem, invalid
 from ingress.site import Site
@@ -20,7 +20,7 @@ from shared.db.group_commit import Overloaded
 from shared.db.queries import accept
 from shared.db.queries.accept import Accepted, NewMessage
 from shared.db.queries.providers import KeyOwner
-from shared.lifecycle import DOUBTFUL, IN_FLIGHT, WAITING, Lane, Status
+from shared.lifecycle import DOUBTFUL, IN_FLIGHT, WAITING, Status
 from shared.times import rfc3339
 
 _MAX_BODY: Final = 16 * 1024
@@ -30,6 +30,8 @@ _MAX_BATCH: Final = 1000
 _TOO_LARGE: Final = object()
 #: Longest wait for the commit, in seconds; then the answer is 503 and the sender asks again.
 _COMMIT_S: Final = 5
+#: However long the backlog: when to ask again at the latest, in seconds.
+_LATEST_RETRY_S: Final = 3600
 
 
 def make_call_routes(site: Site) -> Blueprint:
@@ -44,6 +46,7 @@ def make_call_routes(site: Site) -> Blueprint:
             raise accepted
         answer = None
         if wait_s := placements.wait_wanted(request.headers.get("Prefer", "")):
+            gate.step_aside(request.environ)
             answer = site.placements.wait(accepted.id, wait_s)
         response = json_answer(to_json({"success": True, "data": _data(site, accepted, answer)}))
         if not accepted.is_new:
@@ -125,25 +128,25 @@ def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage | _Refusal | Prob
 
 
 def _check_deadline(site: Site, row: NewMessage) -> None:
-    expected = _estimate(site, row.lane, row.scheduled_at, row.expires_at)
-    ttl_s = row.ttl_s or math.inf
-    if not expected.will_meet_deadline or expected.wait_s > ttl_s:
+    now = site.forecast.now()
+    begins = max(now, row.scheduled_at.timestamp() if row.scheduled_at else now)
+    deadline = row.expires_at.timestamp() if row.expires_at else begins + (row.ttl_s or 0)
+    asked = admission.Asked(row.lane, row.provider_id, begins, deadline, row.source)
+    told = site.forecast.estimate(asked)
+    if told.will_meet_deadline is False:
         raise Problem(
             "deadline_unreachable",
             "More calls wait than can be placed before this one's deadline. Nothing was stored.",
-            retry_after_s=max(1, math.ceil(expected.wait_s - min(ttl_s, expected.wait_s))),
+            retry_after_s=min(_LATEST_RETRY_S, max(1, math.ceil(told.not_before - deadline))),
         )
+    site.forecast.promise(row.id, asked, told)
 
 
-def _estimate(site: Site, lane: str, begins: datetime | None, deadline: datetime | None) -> admission.Estimate:
-    now = datetime.now(UTC)
-    return admission.estimate(
-        site.backlog.value,
-        Lane(lane),
-        dials_per_second=site.settings.dials_per_second,
-        begins=max(begins or now, now),
-        deadline=deadline or datetime.max.replace(tzinfo=UTC),
-    )
+def _told(site: Site, accepted: Accepted) -> admission.Estimate:
+    """What was found when the message was let in; for one that waits already, what holds now."""
+    begins = accepted.due_at.timestamp() if accepted.due_at else 0.0
+    asked = admission.Asked(accepted.lane, accepted.provider_id, begins, accepted.deadline.timestamp())
+    return site.forecast.promised(accepted.id) or site.forecast.estimate(asked)
 
 
 def _stored(site: Site, rows: Sequence[NewMessage]) -> list[Accepted]:
@@ -177,8 +180,7 @@ def _reused() -> Problem:
 
 def _data(site: Site, accepted: Accepted, answer: placements.Answer | None) -> dict[str, Any]:
     status, reason, session_id = answer or (accepted.status, accepted.reason, accepted.session_id)
-    expected = _estimate(site, accepted.lane, accepted.due_at, accepted.deadline)
-    waits = status in WAITING
+    told = _told(site, accepted) if status in WAITING else None
     return {
         "id": accepted.id,
         "messageId": accepted.message_id,
@@ -187,8 +189,8 @@ def _data(site: Site, accepted: Accepted, answer: placements.Answer | None) -> d
         "sessionId": session_id,
         "sessionStatus": session_status(status, session_id),
         "expiresAt": rfc3339(accepted.deadline),
-        "estimatedDialAt": rfc3339(expected.dial_at) if waits else None,
-        "willMeetDeadline": expected.will_meet_deadline if waits else None,
+        "estimatedDialAt": rfc3339(datetime.fromtimestamp(told.dial_at, UTC)) if told and told.dial_at else None,
+        "willMeetDeadline": told.will_meet_deadline if told else None,
         "warnings": accepted.warnings,
         "links": {"self": f"/v1/messages/{accepted.id}"},
     }

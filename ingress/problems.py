@@ -60,18 +60,7 @@ class Problem(Exception):
 
     def body(self) -> dict[str, Any]:
         """The JSON members."""
-        status, title = CODES[self.code]
-        return {
-            "success": False,
-            "error": title,
-            "details": self.details,
-            "type": f"/docs/errors#{self.code}",
-            "title": title,
-            "status": status,
-            "code": self.code,
-            "errors": [{"member": error.member, "message": error.message} for error in self.errors],
-            "requestId": request_id(),
-        }
+        return problem_members(self.code, self.details, self.errors, request_id())
 
     def response(self) -> Response:
         """The whole answer."""
@@ -81,6 +70,22 @@ class Problem(Exception):
         if self.status == CODES["unauthorized"][0]:
             answer.headers["WWW-Authenticate"] = 'Basic realm="Ringpost", charset="UTF-8"'
         return answer
+
+
+def problem_members(code: str, details: str, errors: Sequence[MemberError], known_as: str) -> dict[str, Any]:
+    """The JSON members of one of :data:`CODES`."""
+    status, title = CODES[code]
+    return {
+        "success": False,
+        "error": title,
+        "details": details,
+        "type": f"/docs/errors#{code}",
+        "title": title,
+        "status": status,
+        "code": code,
+        "errors": [{"member": error.member, "message": error.message} for error in errors],
+        "requestId": known_as,
+    }
 
 
 def invalid(errors: Sequence[MemberError]) -> Problem:

@@ -8,12 +8,14 @@ from typing import Final
 
 from ingress.auth import ProviderAuth, WebhookAuth
 from ingress.cache import Refreshed
+from ingress.forecast import Forecast
 from ingress.intake import Intake
 from ingress.placements import Placements
 from ingress.spool import Spool
 from shared import jobs, phone
+from shared.backlog import Backlog
 from shared.db.group_commit import Bounds, GroupCommitter
-from shared.db.queries import accept, inbox, voices
+from shared.db.queries import accept, backlog, inbox, voices
 from shared.db.queries.accept import Accepted, NewMessage
 from shared.db.queries.inbox import RawEvent
 from shared.lifecycle import TO_DIAL, Lane
@@ -21,8 +23,9 @@ from shared.services import Services
 from shared.settings import Settings
 from shared.voices import Voices
 
-_BACKLOG_S: Final = 1
 _VOICES_S: Final = 30
+#: How long a call is taken to last after it was answered, in seconds, until some have ended.
+_SPEAKING_S: Final = 10
 #: Above 250 rows a second commits come at this distance, in seconds: fewer, larger, and cheaper for all.
 _REST_ROW_S: Final = 0.004
 _REST_S: Final = 0.01
@@ -41,7 +44,7 @@ class Site:
     spool: Spool
     placements: Placements
     voices: Refreshed[Voices]
-    backlog: Refreshed[dict[str, int]]
+    forecast: Forecast
 
     @property
     def settings(self) -> Settings:
@@ -88,5 +91,16 @@ def build_site(services: Services) -> Site:
             Voices(default, {}),
             every_s=_VOICES_S,
         ),
-        backlog=Refreshed("backlog", lambda: database.run(accept.backlog, alone=True), {}, every_s=_BACKLOG_S),
+        forecast=_forecast(services),
+    )
+
+
+def _forecast(services: Services) -> Forecast:
+    settings = services.settings
+    account, pace, lines = settings.eight_x_eight_subaccount_id, settings.dials_per_second, settings.max_calls_in_flight
+    return Forecast(
+        lambda: services.database.run(lambda c: backlog.read(c, account, pace=pace, lines=lines), alone=True),
+        Backlog(at=0, pace=pace, lines=lines),
+        processes=settings.web_concurrency,
+        call_s=settings.answer_seconds + _SPEAKING_S,
     )

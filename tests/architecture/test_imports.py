@@ -18,6 +18,8 @@ MAY_IMPORT = {
 
 PURE = [
     "ingress/admission.py",
+    "ingress/learning.py",
+    "shared/backlog.py",
     "shared/callback.py",
     "shared/errors.py",
     "shared/lifecycle.py",

@@ -61,7 +61,7 @@ class Stage:
         self.customer = Customer(self.services.database)
 
     def close(self):
-        for part in (self.site.spool, self.site.voices, self.site.backlog, self.site.messages, self.site.events):
+        for part in (self.site.spool, self.site.voices, self.site.forecast, self.site.messages, self.site.events):
             part.close()
         self.services.close()
 

@@ -9,6 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from ingress import admission
+from ingress.admission import Speed
+from shared.backlog import Backlog, Waiting
 from shared.db.queries import accept
 from shared.db.queries.providers import owner_of_key
 from shared.times import parse_time, rfc3339
@@ -474,18 +477,25 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once(stage):
     stored = call()
     stage.make_call(stored)
     count = stage.count("messages")
-    stage.site.backlog.close()
-    stage.site.backlog.value = {"otp": 50 * 121}
+    stage.site.forecast.close()
+    now = stage.site.forecast.now()
+    waiting = {("otp", stage.customer.provider_id): (Waiting(50 * 121, now + 60, now + 119),)}
+    known = stage.site.forecast.view
+    stage.site.forecast._view = admission.outlook(
+        Backlog(at=now, pace=50.0, lines=10_000.0, waiting=waiting), Speed(), {}
+    )
 
     reply, again = stage.make_call(call()), stage.make_call(stored)
-    patient = stage.make_call(call(ttlSeconds=600))
-    stage.site.backlog.value = {}
+    patient, urgent = stage.make_call(call(ttlSeconds=600)), stage.make_call(call(ttlSeconds=30))
+    stage.site.forecast._view = known
 
     assert is_problem(reply, 503, "deadline_unreachable")
     assert int(reply.headers["Retry-After"]) >= 1
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert patient.status_code == 200
-    assert stage.count("messages") == count + 1
+    assert patient.get_json()["data"]["willMeetDeadline"] is True
+    # It passes those with later deadlines, and is told so.
+    assert parse_time(urgent.get_json()["data"]["estimatedDialAt"]).timestamp() < now + 5
+    assert stage.count("messages") == count + 2
 
 
 # What is kept

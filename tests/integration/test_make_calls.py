@@ -9,7 +9,8 @@ from tests.integration.ingress_stage import CALLBACK_URL, call, is_problem, stag
 
 @pytest.fixture(scope="module")
 def stage(database_url, redis_url, tmp_path_factory):
-    with staged(database_url, redis_url, tmp_path_factory.mktemp("data")) as stage:
+    limits = {"dials_per_second": 1000, "max_calls_in_flight": 100_000}  # thousands are in time
+    with staged(database_url, redis_url, tmp_path_factory.mktemp("data"), **limits) as stage:
         yield stage
 
 

@@ -50,6 +50,7 @@ class Accepted:
     """A stored message, whether by this request or by an earlier one with the same messageId."""
 
     id: str
+    provider_id: str
     message_id: str
     lane: str
     status: Status
@@ -133,6 +134,7 @@ def _find(connection: Connection, messages: Sequence[NewMessage]) -> dict[tuple[
 def _accepted(row: Any, *, new_id: str | None = None) -> Accepted:
     return Accepted(
         id=row.id,
+        provider_id=row.provider_id,
         message_id=row.message_id,
         lane=row.lane,
         status=Status(row.status),
@@ -163,13 +165,3 @@ def answered(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Stat
     """Of the messages that requests wait for, those that 8x8 has answered: id -> status, reason, session_id."""
     rows = connection.execute(_AWAITED, {"ids": list(ids)})
     return {row.id: (Status(row.status), row.reason, row.session_id) for row in rows}
-
-
-_BACKLOG: Final = text("""
-SELECT lane, count(*) AS waiting FROM messages WHERE status = 'queued' AND due_at <= now() GROUP BY lane
-""")
-
-
-def backlog(connection: Connection) -> dict[str, int]:
-    """How many messages wait to be dialled, by lane."""
-    return {row.lane: row.waiting for row in connection.execute(_BACKLOG)}
