@@ -28,7 +28,7 @@ _VOICES_S: Final = 30
 _SPEAKING_S: Final = 10
 #: Above 250 rows a second commits come at this distance, in seconds: fewer, larger, and cheaper for all.
 _REST_ROW_S: Final = 0.004
-_REST_S: Final = 0.01
+_REST_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ class Rest:
 
     row_s: float  # seconds of rest for each row of the last batch
     longest_s: float
+    rows: int = 0  # of the last batch
     _until: float = 0.0
 
     def left_s(self) -> float:
@@ -26,4 +27,5 @@ class Rest:
 
     def after(self, rows: int, started_at: float) -> None:
         """A batch of *rows*, begun at *started_at* on the monotonic clock, is done; a lone row asks for no rest."""
+        self.rows = rows
         self._until = started_at + min(self.longest_s, self.row_s * rows) if rows > 1 else 0.0

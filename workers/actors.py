@@ -57,7 +57,7 @@ def declare_actors(services: Services) -> Steps:
 
     for job in jobs.ALL:
         broker.declare_queue(job.queue)
-        broker.own_rings[job.queue] = jobs.message_of(job)
+        broker.doorbells[job.queue] = jobs.message_of(job)
     return steps
 
 

@@ -39,7 +39,7 @@ _IN_HAND_S: Final = 20
 _RECORD_S: Final = 3
 #: Above 500 callbacks a second claims come at this distance, in seconds.
 _REST_ROW_S: Final = 0.002
-_REST_S: Final = 0.03
+_REST_S: Final = 0.05
 _REPLY_BYTES: Final = 16 * 1024
 _KEPT_REPLY: Final = 1024  # characters shown to the provider
 _GONE: Final = 410
@@ -78,7 +78,7 @@ class DeliverCallbacks:
         self._deliveries: GroupCommitter[callbacks.Delivery, None] = GroupCommitter(
             "deliveries",
             self._record,
-            bounds=Bounds(batch=200, waiting=100_000, patience_s=20, pause_s=0, rest_row_s=_REST_ROW_S, rest_s=0.05),
+            bounds=Bounds(batch=200, waiting=100_000, patience_s=20, pause_s=0, rest_row_s=_REST_ROW_S, rest_s=0.1),
         )
 
     def __call__(self) -> None:

@@ -114,6 +114,7 @@ class GroupCommitter(Generic[Row, Result]):
         self._closing = False
         self._away_until = 0.0
         self._rest = Rest(bounds.rest_row_s, bounds.rest_s)
+        self._enough = 1  # rows that the writer waits for
         self._thread = threading.Thread(target=self._run, name=f"group-commit-{name}", daemon=True)
         self._thread.start()
 
@@ -132,7 +133,8 @@ class GroupCommitter(Generic[Row, Result]):
             if time.monotonic() < self._away_until or self._closing:
                 raise DatabaseAway(self._name)
             self._waiting.extend(zip(rows, tickets, strict=True))
-            self._changed.notify()
+            if len(self._waiting) >= self._enough:  # a writer woken for each row would write none of them sooner
+                self._changed.notify()
         return tickets
 
     def put(self, rows: Sequence[Row], timeout_s: float) -> list[Result]:
@@ -180,9 +182,11 @@ class GroupCommitter(Generic[Row, Result]):
             with self._changed:
                 while not self._waiting and not self._closing:
                     self._changed.wait()
-            if not self._closing and (rest_s := self._rest.left_s()):
-                time.sleep(rest_s)
-            with self._changed:
+                if rest_s := self._rest.left_s():
+                    # Those who were answered last may come again; when as many are here, no more need be expected.
+                    self._enough = self._rest.rows
+                    self._changed.wait_for(self._has_enough, rest_s)
+                    self._enough = 1
                 size = min(len(self._waiting), self._bounds.batch)
                 batch = [self._waiting.popleft() for _ in range(size)]
                 if not batch:
@@ -190,6 +194,9 @@ class GroupCommitter(Generic[Row, Result]):
             wanted = [entry for entry in batch if not entry[1].given_up]
             if wanted:
                 return wanted
+
+    def _has_enough(self) -> bool:
+        return len(self._waiting) >= self._enough or self._closing
 
     def _store(self, batch: list[tuple[Row, Ticket[Result]]]) -> None:
         try:

@@ -32,7 +32,6 @@ class Prepared:
             types: PostgreSQL's type of each value.
         """
         self.sql: Final = statements
-        self._types: Final = types
         self._plain: Final = text(";\n".join(statements))
         self._prepare: Final[dict[str, str]] = {}
         executed = []
@@ -45,14 +44,6 @@ class Prepared:
             self._prepare[name] = f"PREPARE {name}{f' ({listed})' if names else ''} AS {numbered}"
             executed.append(f"EXECUTE {name}" + (f"({', '.join(f':{one}' for one in names)})" if names else ""))
         self._execute: Final = text("; ".join(executed))
-
-    def then(self, *others: Prepared) -> Prepared:
-        """Both, and others, in one round trip; no two of them may use a name for different values."""
-        statements, types = list(self.sql), dict(self._types)
-        for other in others:
-            statements += other.sql
-            types |= other._types  # noqa: SLF001  its own kind
-        return Prepared(*statements, **types)
 
     def __call__(self, connection: Connection, **values: Any) -> CursorResult[Any]:
         """Carry it out with these values."""

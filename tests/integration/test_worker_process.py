@@ -62,7 +62,7 @@ def test_every_job_has_an_actor_that_hears_it_and_a_ring_of_its_own(stage):
     queues = {job.queue for job in jobs.ALL}
 
     assert set(services.broker.get_declared_actors()) == {job.name for job in jobs.ALL}
-    assert services.broker.get_declared_queues() == set(services.broker.own_rings) == queues
+    assert services.broker.get_declared_queues() == set(services.broker.doorbells) == queues
     assert services.broker.get_declared_delay_queues() == set()
     steps.drain()
 

@@ -9,7 +9,6 @@ from typing import Final
 from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
-from shared.db.prepared import Prepared
 from shared.db.queries import moves
 from shared.lifecycle import Move
 
@@ -30,9 +29,7 @@ class DialResult:
     move: Move
 
 
-_RECORD: Final = Prepared(
-    """
-WITH replies AS (
+_REPLIES: Final = """replies AS (
   SELECT * FROM json_to_recordset(:replies) AS x(
     attempt_id text, disposition text, reason text, status_code bigint, status_message text,
     session_id text)
@@ -41,26 +38,20 @@ WITH replies AS (
     replied_at = now(), disposition = r.disposition, reason = r.reason,
     status_code = r.status_code, status_message = r.status_message, session_id = COALESCE(a.session_id, r.session_id)
   FROM replies r WHERE a.attempt_id = r.attempt_id
-)
-UPDATE webhook_inbox i SET due_at = now()
-FROM replies r WHERE i.session_id = r.session_id AND i.processed_at IS NULL
-RETURNING i.inbox_id
-""",
-    replies="json",
-)
+), woken AS (
+  UPDATE webhook_inbox i SET due_at = now()
+  FROM replies r WHERE i.session_id = r.session_id AND i.processed_at IS NULL
+  RETURNING i.inbox_id
+)"""
 
-
-# In one round trip, which is one transaction, too.
-_MOVE_AND_RECORD: Final = moves.APPLY.then(_RECORD)
+_RECORD: Final = moves.together(_REPLIES, select=" SELECT EXISTS (SELECT FROM woken) AS early", replies="json")
 
 
 def record(connection: Connection, results: Sequence[DialResult]) -> bool:
     """Store what the POSTs came to; tells whether a webhook of one of these sessions already waits in the inbox."""
     replies = [{name: getattr(result, name) for name in DialResult.__slots__ if name != "move"} for result in results]
-    early = _MOVE_AND_RECORD(
-        connection, moves=moves.as_json([result.move for result in results]), replies=to_json(replies).decode()
-    )
-    return early.first() is not None
+    asked = moves.as_json([result.move for result in results])
+    return bool(_RECORD(connection, moves=asked, replies=to_json(replies).decode()).scalar_one())
 
 
 _OPEN_BREAKER: Final = text("""

@@ -29,10 +29,8 @@ def _listed(values: Iterable[str]) -> str:
     return "ARRAY[" + ", ".join(f"'{value}'" for value in sorted(values)) + "]"
 
 
-#: The statement of :func:`apply`, for those who send it together with others.
-APPLY: Final = Prepared(
-    f"""
-WITH asked AS (
+_STEPS: Final = f"""
+asked AS (
   SELECT * FROM json_to_recordset(:moves) AS x(
     message_id text, attempt_id text, sources text[], target text, reason text, session_id text,
     due_at timestamptz, due_in_s float8, event_id text, facts jsonb)
@@ -88,13 +86,27 @@ WITH asked AS (
   FROM told t JOIN endpoints e ON e.provider_id = t.provider_id AND t.type = ANY (e.event_types)
     AND (t.endpoint_id IS NULL OR e.endpoint_id = t.endpoint_id)
   RETURNING message_id
-)
-SELECT m.id, m.lane, m.status, m.was, (SELECT count(*) FROM heard h WHERE h.message_id = m.id) AS callbacks,
-       (SELECT count(*) FROM events) AS events
+)"""
+
+_MOVED: Final = """
+SELECT m.id, m.lane, m.status, m.was, (SELECT count(*) FROM heard h WHERE h.message_id = m.id) AS callbacks
 FROM moved m
-""",
-    moves="json",
-)
+"""
+
+
+def together(*others: str, select: str = _MOVED, **types: str) -> Prepared:
+    """
+    The guarded UPDATE with its feed events and callbacks, in one statement with what belongs to the same step.
+
+    Args:
+        others: Further common table expressions, each on other tables than ours.
+        select: What comes back; by default what :func:`moved` takes.
+        types: Of their values.
+    """
+    return Prepared("WITH " + ",\n".join((*others, _STEPS)) + select, moves="json", **types)
+
+
+_APPLY: Final = together()
 
 
 def apply(connection: Connection, moves: Sequence[Move]) -> list[Moved]:
@@ -107,16 +119,16 @@ def apply(connection: Connection, moves: Sequence[Move]) -> list[Moved]:
     """
     if not moves:
         return []
-    return moved(APPLY(connection, moves=as_json(moves)))
+    return moved(_APPLY(connection, moves=as_json(moves)))
 
 
 def as_json(moves: Sequence[Move]) -> str:
-    """What :data:`APPLY` takes."""
+    """What the statement takes as ``moves``."""
     return to_json([_record(move) for move in moves]).decode()
 
 
 def moved(rows: Iterable[Any]) -> list[Moved]:
-    """What :data:`APPLY` gives."""
+    """What the statement gives."""
     return [Moved(row.id, row.lane, Status(row.status), Status(row.was), row.callbacks) for row in rows]
 
 

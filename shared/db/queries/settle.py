@@ -1,4 +1,4 @@
-"""Step 4: what a batch of 8x8's webhooks comes to, written in one round trip."""
+"""Step 4: what a batch of 8x8's webhooks comes to, written by one statement."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import Any, Final
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
-from shared.db.prepared import Prepared
 from shared.db.queries import moves
 from shared.lifecycle import Move
 from shared.verdict import Settlement
 from shared.voice_api.events import Leg
 
-_SETTLE: Final = Prepared(
-    """
+_SETTLED: Final = """settled AS (
 UPDATE dial_attempts a SET
   session_id = COALESCE(a.session_id, s.session_id),
   answered_at = COALESCE(a.answered_at, s.answered_at),
@@ -36,12 +34,9 @@ FROM json_to_recordset(:settlements) AS s(
   session_status_raw text, error_code bigint, error_message text, last_action text, session_started_at timestamptz,
   session_ended_at timestamptz, duration_seconds int, heard text)
 WHERE a.attempt_id = s.attempt_id
-""",
-    settlements="json",
-)
+)"""
 
-_LEGS: Final = Prepared(
-    """
+_LEGS: Final = """legs AS (
 INSERT INTO call_legs (session_id, leg, attempt_id, call_id, direction, call_status, call_status_raw, initiated_at,
   connected_at, disconnected_at, duration_seconds, source_country, destination_country, mos, packet_loss_rate,
   jitter_ms)
@@ -50,9 +45,7 @@ SELECT * FROM json_to_recordset(:legs) AS x(
   initiated_at timestamptz, connected_at timestamptz, disconnected_at timestamptz, duration_seconds int,
   source_country text, destination_country text, mos float8, packet_loss_rate float8, jitter_ms float8)
 ON CONFLICT DO NOTHING
-""",
-    legs="json",
-)
+)"""
 
 
 def _leg(settlement: Settlement, place: int, leg: Leg) -> dict[str, Any]:
@@ -86,8 +79,7 @@ class Outcome:
     session_id: str | None = None
 
 
-_CLOSE: Final = Prepared(
-    """
+_CLOSED: Final = """closed AS (
 UPDATE webhook_inbox i SET
   result = o.result, session_id = o.session_id,
   attempts = CASE WHEN o.retry_in_s IS NULL THEN i.attempts ELSE 0 END,
@@ -95,18 +87,16 @@ UPDATE webhook_inbox i SET
   due_at = now() + COALESCE(o.retry_in_s, 0) * interval '1 second'
 FROM json_to_recordset(:outcomes) AS o(inbox_id bigint, result text, retry_in_s float8, session_id text)
 WHERE i.inbox_id = o.inbox_id
-""",
-    outcomes="json",
+)"""
+
+
+_PROVEN: Final = """proven AS (
+DELETE FROM breakers WHERE scope = 'source' AND name = ANY (:proven) AND probing
+)"""
+
+_WRITE: Final = moves.together(
+    _SETTLED, _LEGS, _CLOSED, _PROVEN, settlements="json", legs="json", outcomes="json", proven="text[]"
 )
-
-
-_PROVE: Final = Prepared(
-    "DELETE FROM breakers WHERE scope = 'source' AND name = ANY (:proven) AND probing",
-    proven="text[]",
-)
-
-# The moves come last, as theirs are the rows that come back.
-_WRITE: Final = _SETTLE.then(_LEGS, _CLOSE, _PROVE, moves.APPLY)
 
 
 @dataclass(frozen=True, slots=True)
