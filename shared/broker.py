@@ -54,6 +54,7 @@ class WakeUpBroker(RedisBroker):
             heartbeat_timeout=30_000,
         )
         self.url = url
+        self.timeout_s = timeout_s
         self._ring = self.client.register_script(_RING)
         #: By queue, the one message that it ever holds.
         self.doorbells: dict[str, dramatiq.Message[None]] = {}
@@ -102,7 +103,8 @@ class WakeUpConsumer(_RedisConsumer):
         self._is_free = threading.Event()
         self._sleep_s = timeout / 1000
         # BLPOP needs a client that waits longer than the block lasts.
-        self._waiter = connect(broker.url, timeout_s=self._sleep_s + 2)
+        self._waiter = connect(broker.url, timeout_s=self._sleep_s + broker.timeout_s)
+        self._is_away = False
         self._queue = f"{broker.namespace}:{queue_name}"
         self._last_self_ring = 0.0
 
@@ -112,9 +114,13 @@ class WakeUpConsumer(_RedisConsumer):
             if self.outstanding_message_count >= self.prefetch and not self._is_free.wait(self._sleep_s):
                 return None
         try:
+            if self._is_away:
+                self.broker.client.ping()  # fails sooner than a wait would
+                self._is_away = False
             if self._waiter.blpop([self._queue], timeout=self._sleep_s) is None:
                 return None
         except redis.RedisError as error:
+            self._is_away = True
             log.warning("redis_away", queue=self.queue_name, error=type(error).__name__)
             # Work goes on without Redis, at a walking pace.
             time.sleep(max(0.0, self._last_self_ring + _SELF_RING_S - time.monotonic()))
