@@ -102,10 +102,15 @@ class Naive(Rival):
                 _let_go(process)
 
     def clear(self) -> None:
-        """Empty its table and its queue."""
-        _execute(self.database_url, "TRUNCATE calls RESTART IDENTITY")
+        """Empty its table and its queue. Workers frozen in a transaction lose it, or they would hold us up."""
         with redis.Redis.from_url(self.redis_url) as client:
             client.flushdb()
+        _execute(
+            self.database_url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
+            "TRUNCATE calls RESTART IDENTITY",
+        )
 
     def _make_tables(self) -> None:
         from sqlalchemy import create_engine
@@ -147,9 +152,10 @@ def _let_go(process: psutil.Process) -> None:
         return
 
 
-def _execute(url: str, statement: str) -> None:
+def _execute(url: str, *statements: str) -> None:
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:
-        cursor.execute(statement)
+        for statement in statements:
+            cursor.execute(statement)
     connection.close()
