@@ -139,11 +139,11 @@ TO_DIAL: Final = frozenset({Status.QUEUED})
 DOUBTFUL: Final = frozenset({Status.DIAL_UNKNOWN, Status.UNDETERMINED})
 
 #: Statuses that every feed reports; "queued" and "dialing" are told by the row itself.
-REPORTED: Final = FINALS | {Status.DIAL_UNKNOWN}
+REPORTED: Final = FINALS | {Status.DIAL_UNKNOWN, Status.ANSWERED}
 
-#: Statuses that a feed reports when an endpoint of the provider subscribes to them, as hardly any does: they would be
+#: Statuses that a feed reports when an endpoint of the provider subscribes to them, as hardly any does: it would be
 #: every second event, and each is numbered under the provider's one counter.
-PROGRESS: Final = frozenset({Status.PLACED, Status.ANSWERED})
+PROGRESS: Final = frozenset({Status.PLACED})
 
 #: The type of the event that corrects an earlier "undetermined".
 CORRECTED: Final = "message.corrected"

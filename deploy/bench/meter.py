@@ -93,7 +93,7 @@ class Meter:
             transactions=self._one(
                 "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
             ),
-            rings=int(commands.get("cmdstat_lpush", {}).get("calls", 0)),
+            rings=int(commands.get("cmdstat_rpush", {}).get("calls", 0)),
         )
 
     def _statements(self) -> int:

@@ -77,16 +77,20 @@ def _story(connection: Connection, row: Any) -> dict[str, Any]:
 
 def _timeline(row: Any, dialed: Sequence[Any], told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the feed tells, and what it leaves out because no endpoint asked for it."""
-    seen = {event["type"] for event in told}
-    steps = [("accepted", row.created_at, {"status": "queued"})]
-    for one in dialed:
-        facts = {"attempts": one.number, "sessionId": one.session_id}
-        if one.disposition == Disposition.CREATED and event_type(Status.PLACED) not in seen:
-            steps.append((Status.PLACED, one.replied_at, {"status": Status.PLACED, **facts}))
-        if one.answered_at is not None and event_type(Status.ANSWERED) not in seen:
-            steps.append((Status.ANSWERED, one.answered_at, {"status": Status.ANSWERED, **facts}))
-    untold = [{"type": f"message.{name}", "at": rfc3339(at), **facts} for name, at, facts in steps]
-    return sorted([*untold, *told], key=itemgetter("at"))
+    accepted = {"type": "message.accepted", "at": rfc3339(row.created_at), "status": "queued"}
+    placed = [
+        {
+            "type": event_type(Status.PLACED),
+            "at": rfc3339(one.replied_at),
+            "status": Status.PLACED,
+            "attempts": one.number,
+            "sessionId": one.session_id,
+        }
+        for one in dialed
+        if one.disposition == Disposition.CREATED
+    ]
+    is_told = any(event["type"] == event_type(Status.PLACED) for event in told)
+    return sorted([accepted, *([] if is_told else placed), *told], key=itemgetter("at"))
 
 
 def _message(row: Any) -> dict[str, Any]:

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from shared.db.queries import accept, sweep
 from shared.db.queries import claim as claims
+from shared.db.queries import sweep
 from shared.db.queries.pacing import open_pace
 from shared.ids import new_id
 from shared.lifecycle import Lane
@@ -187,10 +187,3 @@ def test_the_sweeper_finds_passed_deadlines_of_every_provider_in_their_order(sta
     rows = stage.database.run(lambda connection: sweep.past_deadline(connection, Lane.OTP, sweep.START, 4))
 
     assert [row.id[-1] for row in rows] == ["3", "3", "2", "2"]
-
-
-def test_the_backlog_counts_what_is_due(stage):
-    fill(stage, 20)
-    fill(stage, 5, lane=Lane.ALERT, name="a")
-
-    assert stage.database.run(accept.backlog) == {"otp": 20, "alert": 5}

@@ -88,7 +88,7 @@ def test_a_doubtful_call_is_dialled_again_only_by_the_events_that_say_so():
 
 
 def test_finals_and_progress_are_reported_and_apart():
-    assert FINALS | {Status.DIAL_UNKNOWN} == REPORTED
+    assert FINALS | {Status.DIAL_UNKNOWN, Status.ANSWERED} == REPORTED
     assert not REPORTED & PROGRESS
     assert set(FINAL_EVENT_TYPES) == {event_type(status) for status in FINALS} | {CORRECTED}
 
