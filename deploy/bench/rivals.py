@@ -91,7 +91,7 @@ class Naive(Rival):
 
     @contextmanager
     def workers_held(self) -> Iterator[None]:
-        """Let its workers do nothing for a while: they are frozen, not ended."""
+        """Let its workers do nothing for a while, so that its jobs do not run while others are measured: frozen."""
         frozen = self.crew.families()["naive-worker"] if self.crew else []
         for process in frozen:
             process.send_signal(signal.SIGSTOP)

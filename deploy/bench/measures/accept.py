@@ -43,7 +43,6 @@ def accept(scene: Scene) -> Measured:
     with ExitStack() as stack:
         bottom = stack.enter_context(floor(stage))
         single = stack.enter_context(one_insert_a_request(stage, scene.naive))
-        # Its jobs wait, or they would run while the next of the ways is measured.
         stack.enter_context(scene.naive.workers_held())
 
         def sender(url: str, headers: dict[str, str], count: int, connections: int) -> Callable[[], Report]:
