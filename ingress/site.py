@@ -102,5 +102,7 @@ def _forecast(services: Services) -> Forecast:
         lambda: services.database.run(lambda c: backlog.read(c, account, pace=pace, lines=lines), alone=True),
         Backlog(at=0, pace=pace, lines=lines),
         processes=settings.web_concurrency,
-        call_s=settings.answer_seconds + _SPEAKING_S,
+        # Until calls were seen to end, the operator's two limits are taken to fit each other: nobody is refused for
+        # a length of calls that nobody measured.
+        call_s=min(settings.answer_seconds + _SPEAKING_S, lines / pace),
     )
