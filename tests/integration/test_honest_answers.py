@@ -12,7 +12,7 @@ from sqlalchemy import text
 from shared.times import parse_time
 from tests.integration.ingress_stage import Customer, call, staged
 
-PER_S = 40
+PER_S = 25  # slow enough that what a busy machine delays is little beside the waits
 GOAL = 0.2
 
 _DIAL = text("""
@@ -80,7 +80,7 @@ def test_the_told_dial_comes_true_within_a_fifth_of_the_wait(stage, shares):
     with dialling(stage) as dialed:
         for number in range(320):
             submit(stage, customers[number % len(customers)], told)
-            time.sleep(0.005)
+            time.sleep(0.008)
         ends = time.monotonic() + 30
         while dialed.keys() < told.keys():
             assert time.monotonic() < ends

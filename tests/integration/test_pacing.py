@@ -211,6 +211,8 @@ def test_a_worker_held_back_looks_again_in_time_and_seldom(stage):
     began = time.monotonic()
     stage.simulator.wait_for(lambda ledger: len(ledger.accepted) == 2)
     worker.join()
+    while not stage.execute("SELECT FROM subaccounts WHERE held_until IS NOT NULL"):  # the refusal is on record
+        time.sleep(0.01)
     later = stage.keep()
     dialer(Lane.OTP)
     stage.simulator.wait_for(lambda ledger: len(ledger.accepted) >= 3)
