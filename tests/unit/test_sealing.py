@@ -1,6 +1,7 @@
 """Sealed bytes: readable by us, for the row they were made for, and by nobody else."""
 
 import base64
+import os
 
 import pytest
 
@@ -71,3 +72,19 @@ def test_hashes_for_two_purposes_differ(sealer):
 
 def test_a_sealer_shows_no_key(sealer):
     assert repr(sealer) == "Sealer(…)"
+
+
+def test_a_process_and_its_fork_never_share_a_nonce(sealer):
+    sealer.seal(PLAIN, row="msg_1")  # more are drawn than this one needs
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writer, sealer.seal(PLAIN, row="msg_1"))
+        os._exit(0)
+
+    os.waitpid(child, 0)
+    theirs = os.read(reader, 1000)
+
+    assert theirs != sealer.seal(PLAIN, row="msg_1")
+    assert Sealer(KEY).unseal(theirs, row="msg_1") == PLAIN
+    os.close(reader)
+    os.close(writer)
