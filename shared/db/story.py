@@ -13,11 +13,13 @@ from shared.reasons import meaning_of
 from shared.times import rfc3339
 from shared.voice_api.codes import Disposition
 
-_MESSAGE: Final = """
-SELECT id, provider_id, message_id, lane, status, reason, destination_masked, country, source, voice, speed, plays,
-  interruptible, metadata, warnings, scheduled_at, deadline, attempt, session_id, created_at, finished_at
-FROM messages WHERE
-"""
+#: What :func:`head` reads of a message; never its text or number.
+HEAD_COLUMNS: Final = (
+    "id", "message_id", "lane", "status", "reason", "destination_masked", "country", "source", "voice", "speed",
+    "plays", "interruptible", "metadata", "warnings", "scheduled_at", "deadline", "session_id", "created_at",
+    "finished_at",
+)  # fmt: skip
+_MESSAGE: Final = f"SELECT provider_id, {', '.join(HEAD_COLUMNS)} FROM messages WHERE"
 _ATTEMPTS: Final = text("""
 SELECT attempt_id, number, started_at, replied_at, disposition, reason, status_code, session_id, answered_at,
   key_pressed, session_status, error_code, session_started_at, session_ended_at, duration_seconds, heard
@@ -72,7 +74,7 @@ def _story(connection: Connection, row: Any) -> dict[str, Any]:
     ]
     told = [_event(event) for event in connection.execute(_EVENTS, key)]
     events = _timeline(row, dialed, told)
-    return {**_message(row), "attempts": attempts, "events": events, "callbacks": callbacks}
+    return {**head(row), "attempts": attempts, "events": events, "callbacks": callbacks}
 
 
 def _timeline(row: Any, dialed: Sequence[Any], told: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -93,7 +95,8 @@ def _timeline(row: Any, dialed: Sequence[Any], told: list[dict[str, Any]]) -> li
     return sorted([accepted, *([] if is_told else placed), *told], key=itemgetter("at"))
 
 
-def _message(row: Any) -> dict[str, Any]:
+def head(row: Any) -> dict[str, Any]:
+    """A message as lists show it, from a row with :data:`HEAD_COLUMNS`: all but what happened on its way."""
     meaning = meaning_of(row.reason)
     return {
         "id": row.id,

@@ -149,12 +149,17 @@ def _page(_scene: Scene, store: _Store) -> bool:
     return store.http.get(f"{store.url}/v1/messages?limit=50", timeout=10).status_code == 200
 
 
+def _rare(_scene: Scene, store: _Store) -> bool:
+    return store.http.get(f"{store.url}/v1/messages?last4=0000", timeout=10).status_code == 200
+
+
 _QUESTIONS: Final[dict[str, _Question]] = {
     "accept": _accept,
     "claim": _claim,
     "session": _session,
     "status": _status,
     "page": _page,
+    "rare": _rare,
 }
 _SAID: Final = {
     "accept": "accept one",
@@ -162,6 +167,7 @@ _SAID: Final = {
     "session": "look a session up",
     "status": "GET a message",
     "page": "GET a page of messages",
+    "rare": "GET a page of messages to a number that none has",
 }
 
 
