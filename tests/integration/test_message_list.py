@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from sqlalchemy import text
 
+from shared.db.prepared import plan_each_time
 from shared.db.queries import message_list, moves
 from shared.db.queries.message_list import Wanted
 from shared.lifecycle import Event, Lane, Move, Status
@@ -365,3 +366,17 @@ def used_by(stage, provider_id, wanted):
         message_list.page(connection, provider_id, wanted, after=None, limit=50)
         after = connection.execute(counted).one()
     return {name: getattr(after, name) - getattr(before, name) for name in before._fields}
+
+
+@pytest.mark.parametrize(
+    "wanted", [Wanted(), Wanted(lanes=[Lane.OTP], ending="4567"), Wanted(statuses=[Status.QUEUED], countries=["SG"])]
+)
+def test_behind_a_pool_that_shares_connections_the_list_is_the_same(stage, customer, wanted):
+    stored = [submit(stage, customer) for _ in range(3)]
+    with stage.services.database.engine.connect() as connection:
+        plan_each_time(connection)
+
+        page = message_list.page(connection, customer.provider_id, wanted, after=None, limit=2)
+
+        connection.invalidate()
+    assert ([row.id for row in page.rows], page.after[1]) == (stored[:0:-1], stored[1])
