@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from shared.db.database import is_away
+from shared.strand import aside
 
 T = TypeVar("T")
 
@@ -87,7 +88,7 @@ class Remembered(Generic[T]):
         known = self._answers.get(key)
         if known is not None and now - known[0] < self._for_s:
             return known[1]
-        answer = self._ask(key)
+        answer = aside(lambda: self._ask(key))
         if len(self._answers) >= self._LIMIT:
             self._answers.clear()
         self._answers[key] = (now, answer)

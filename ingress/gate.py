@@ -2,95 +2,112 @@
 The door in front of the app. Submissions that could not be answered in good time are refused at once and cheaply,
 and whoever sends little is let in before whoever sends much.
 
-A request holds a thread of the server from its first byte to its last, so a flood must not queue where nobody sees
-it. What would wait too long is told so within microseconds, unparsed and unauthenticated. Other routes just pass.
+A flood must not queue where nobody sees it. What would wait too long is told so within microseconds, unparsed and
+unauthenticated. Other routes just pass.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from pydantic_core import to_json
+from ingress.turns import Turn, Turns
 
-from ingress.problems import CODES, problem_members
-from ingress.turns import Turns
-
-Environ = dict[str, Any]
-Wsgi = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
-
-_CALL: Final = "/api/make-call"
-_BATCH: Final = "/api/make-calls"
+CALL: Final = "/api/make-call"
+BATCH: Final = "/api/make-calls"
 #: A request is let wait if its answer should take no longer than this, in seconds: one call, a batch.
 _CALL_S: Final = 0.25
 _BATCH_S: Final = 1.0
+#: Whatever was expected, nobody waits longer than this for a turn, in seconds.
+_PATIENCE_S: Final = 2.0
 #: A batch counts as one call for so many bytes: it spares the request around each call, not the work on it.
 _BYTES_A_CALL: Final = 400
 #: A longer body is refused unread.
 _LONGEST: Final = 2 * 1024 * 1024
-_RETRY_AFTER_S: Final = 1
 
 _LEAVE: Final = "ringpost.leave_gate"
 
-_CODE: Final = "overloaded"
-_STATUS: Final = f"{CODES[_CODE][0]} Service Unavailable"
-_ID: Final = "req_0123456789abcdef"
-_BODY: Final = to_json(problem_members(_CODE, "Too many requests wait. Nothing was stored.", (), _ID))
-_BEFORE_ID, _AFTER_ID = _BODY.split(_ID.encode())
-_HEADERS: Final = [
-    ("Content-Type", "application/problem+json"),
-    ("Content-Length", str(len(_BODY))),
-    ("Retry-After", str(_RETRY_AFTER_S)),
-    ("Cache-Control", "no-store"),
-    ("X-Content-Type-Options", "nosniff"),
-]
+#: Ends a request's stay.
+Leave = Callable[[], None]
+
+
+class Headers(Protocol):
+    """A request's, by names in lower case."""
+
+    def get(self, name: str, /) -> str | None:
+        """The first of this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a submission asks of the gate."""
+
+    sender: str
+    work: int  # in calls
+    good_time_s: float
 
 
 class Gate:
-    """The WSGI application that lets requests through to another."""
+    """Lets submissions in, in their turns."""
 
-    def __init__(self, app: Wsgi, turns: Turns | None = None) -> None:
-        self._app = app
+    def __init__(self, turns: Turns | None = None) -> None:
         self._turns = turns or Turns()
 
-    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Pass the request on, in its turn, or refuse it."""
-        path = environ["PATH_INFO"]
-        # By what is sent to authenticate with, checked or not: whoever invents keys stands in as many lines.
-        sender = environ.get("HTTP_AUTHORIZATION", "")
-        if path == _CALL:
-            turn = self._turns.enter(sender, 1, good_time_s=_CALL_S)
-        elif path == _BATCH:
-            # Batches have a line of their own beside the calls of the same sender.
-            turn = self._turns.enter(sender + _BATCH, _calls(environ), good_time_s=_BATCH_S)
-        else:
-            return self._app(environ, start_response)
-        if turn is None:
-            return _refuse(start_response)
-        leave = partial(self._turns.leave, turn)
-        environ[_LEAVE] = leave
-        try:
-            return self._app(environ, start_response)
-        finally:
-            leave()
+    def refuses(self, submission: Submission) -> bool:
+        """Whether there is no place for it now, so that its body need not be awaited."""
+        return not self._turns.has_place(submission.sender, submission.work, good_time_s=submission.good_time_s)
+
+    async def enter(self, submission: Submission) -> Leave | None:
+        """
+        Wait for the request's turn.
+
+        Returns:
+            What to call when it is answered; None when it is refused.
+        """
+        turn = self._turns.enter(submission.sender, submission.work, good_time_s=submission.good_time_s)
+        if turn is None or (turn.is_waiting and not await self._called(submission.sender, turn)):
+            return None
+        return partial(self._turns.leave, turn)
+
+    async def _called(self, sender: str, turn: Turn) -> bool:
+        called = asyncio.get_running_loop().create_future()
+        turn.call = partial(called.set_result, None)
+        await asyncio.wait((called,), timeout=_PATIENCE_S)
+        if turn.is_waiting:
+            self._turns.give_up(sender, turn)
+            return False
+        return True
 
 
-def step_aside(environ: Environ) -> None:
+def submission_of(path: str, headers: Headers) -> Submission | None:
+    """What a request asks; None for one that passes as it is."""
+    # By what is sent to authenticate with, checked or not: whoever invents keys stands in as many lines.
+    if path == CALL:
+        return Submission(headers.get("authorization") or "", 1, _CALL_S)
+    if path == BATCH:
+        # Batches have a line of their own beside the calls of the same sender.
+        sender = (headers.get("authorization") or "") + BATCH
+        return Submission(sender, _calls(headers.get("content-length") or ""), _BATCH_S)
+    return None
+
+
+def _nothing() -> None:
+    """Without a turn, there is none to leave."""
+
+
+def leave_with(environ: dict[str, Any], leave: Leave) -> None:
+    """Let the request's code say by :func:`step_aside` that it is done."""
+    environ[_LEAVE] = leave
+
+
+def step_aside(environ: Mapping[str, Any]) -> None:
     """The request's work is done, it only waits from now on: let others in."""
-    leave = environ.get(_LEAVE)
-    if leave is not None:
-        leave()
+    environ.get(_LEAVE, _nothing)()
 
 
-def _calls(environ: Environ) -> int:
-    length = environ.get("CONTENT_LENGTH") or ""
+def _calls(length: str) -> int:
     is_number = length.isascii() and length.isdecimal() and len(length) <= len(str(_LONGEST))
     return max(1, min(int(length), _LONGEST) // _BYTES_A_CALL) if is_number else 1
-
-
-def _refuse(start_response: Callable[..., Any]) -> Iterable[bytes]:
-    request_id = "req_" + secrets.token_hex(8)
-    start_response(_STATUS, [*_HEADERS, ("X-Request-Id", request_id)])
-    return [_BEFORE_ID + request_id.encode() + _AFTER_ID]

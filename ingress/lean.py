@@ -24,7 +24,7 @@ _REQUEST_ID: Final = "ringpost.request_id"
 _PROCESS: Final = secrets.token_hex(5)
 _COUNT: Final = itertools.count(1)
 #: On every answer: none may be kept by a proxy or taken for a page.
-_ALWAYS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+ALWAYS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 
 
 def request_id() -> str:
@@ -35,8 +35,13 @@ def request_id() -> str:
 def _id_of(environ: WSGIEnvironment) -> str:
     known: str | None = environ.get(_REQUEST_ID)
     if known is None:
-        known = environ[_REQUEST_ID] = f"req_{_PROCESS}{next(_COUNT):06x}"
+        known = environ[_REQUEST_ID] = new_request_id()
     return known
+
+
+def new_request_id() -> str:
+    """A new one, for an answer that Flask does not give."""
+    return f"req_{_PROCESS}{next(_COUNT):06x}"
 
 
 class LeanResponse(Response):
@@ -46,9 +51,9 @@ class LeanResponse(Response):
         """Send it (PEP 3333)."""
         headers = self.headers
         if environ["REQUEST_METHOD"] == "HEAD" or "Content-Length" not in headers:
-            headers.extend((*_ALWAYS, ("X-Request-Id", _id_of(environ))))
+            headers.extend((*ALWAYS, ("X-Request-Id", _id_of(environ))))
             return super().__call__(environ, start_response)
-        start_response(self.status, [*headers, *_ALWAYS, ("X-Request-Id", _id_of(environ))])
+        start_response(self.status, [*headers, *ALWAYS, ("X-Request-Id", _id_of(environ))])
         return self.response  # type: ignore[return-value]  # bytes, as the length is known
 
 

@@ -21,6 +21,7 @@ from shared.db.queries import accept
 from shared.db.queries.accept import Accepted, NewMessage
 from shared.db.queries.providers import KeyOwner
 from shared.lifecycle import DOUBTFUL, IN_FLIGHT, WAITING, Status
+from shared.strand import aside
 from shared.times import rfc3339
 
 _MAX_BODY: Final = 16 * 1024
@@ -162,8 +163,10 @@ def _earlier(site: Site, owner: KeyOwner, message_ids: Sequence[str]) -> dict[st
     if not message_ids:
         return {}
     try:
-        return site.services.database.run(
-            lambda c: accept.earlier(c, owner.provider_id, message_ids), alone=True, patience_s=0.5
+        return aside(
+            lambda: site.services.database.run(
+                lambda c: accept.earlier(c, owner.provider_id, message_ids), alone=True, patience_s=0.5
+            )
         )
     except DatabaseAway:
         raise _away() from None

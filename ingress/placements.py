@@ -12,11 +12,12 @@ import structlog
 from shared.db.database import Database, is_away
 from shared.db.queries import accept
 from shared.lifecycle import Status
+from shared.strand import Latch
 
 Answer = tuple[Status, str | None, str | None]  # status, reason, session_id
 
 _POLL_S: Final = 0.02
-#: Beyond so many in one process, the answer comes at once: waiting requests hold threads that others need.
+#: Beyond so many in one process, the answer comes at once: each is asked for again and again.
 MAX_WAITING: Final = 32
 _LONGEST_S: Final = 10
 _PREFER: Final = re.compile(r"(?:^|[,;])\s*wait\s*=\s*(\"?)([0-9]{1,4})\1\s*(?:$|[,;])", re.IGNORECASE)
@@ -35,33 +36,37 @@ class Placements:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._changed = threading.Condition(threading.Lock())
-        self._waiting: dict[str, int] = {}
-        self._answers: dict[str, Answer] = {}
+        self._somebody = threading.Condition(threading.Lock())
+        self._waiting: dict[str, list[_Wait]] = {}
         threading.Thread(target=self._run, name="placements", daemon=True).start()
 
     def wait(self, message_id: str, timeout_s: float) -> Answer | None:
         """What 8x8's answer made of the message; None when time is up or too many wait already."""
-        stop_at = time.monotonic() + timeout_s
-        with self._changed:
-            if sum(self._waiting.values()) >= MAX_WAITING:
+        mine = _Wait()
+        with self._somebody:
+            if sum(map(len, self._waiting.values())) >= MAX_WAITING:
                 return None
-            self._waiting[message_id] = self._waiting.get(message_id, 0) + 1
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: message_id in self._answers, stop_at - time.monotonic())
-            answer = self._answers.get(message_id)
-            self._waiting[message_id] -= 1
-            if not self._waiting[message_id]:
-                del self._waiting[message_id]
-                self._answers.pop(message_id, None)
-            return answer
+            self._waiting.setdefault(message_id, []).append(mine)
+            self._somebody.notify()
+        try:
+            mine.answered.wait(timeout_s)
+        finally:
+            with self._somebody:
+                self._forget(message_id, mine)
+        return mine.answer
+
+    def _forget(self, message_id: str, wait: _Wait) -> None:
+        waits = self._waiting[message_id]
+        waits.remove(wait)
+        if not waits:
+            del self._waiting[message_id]
 
     def _run(self) -> None:
         while True:
-            with self._changed:
+            with self._somebody:
                 while not self._waiting:
-                    self._changed.wait()
-                wanted = [message_id for message_id in self._waiting if message_id not in self._answers]
+                    self._somebody.wait()
+                wanted = [id_ for id_, waits in self._waiting.items() if any(wait.answer is None for wait in waits)]
             if wanted:
                 self._look(wanted)
             time.sleep(_POLL_S)
@@ -73,7 +78,19 @@ class Placements:
             if not is_away(error):
                 log.exception("placements_not_read")
             return
-        if answers:
-            with self._changed:
-                self._answers.update({key: answer for key, answer in answers.items() if key in self._waiting})
-                self._changed.notify_all()
+        with self._somebody:
+            for message_id, answer in answers.items():
+                for wait in self._waiting.get(message_id, ()):
+                    if wait.answer is None:
+                        wait.answer = answer
+                        wait.answered.set()
+
+
+class _Wait:
+    """One request's."""
+
+    __slots__ = ("answer", "answered")
+
+    def __init__(self) -> None:
+        self.answered = Latch()
+        self.answer: Answer | None = None

@@ -9,7 +9,7 @@ from typing import Any, Final
 from flask import Response
 from pydantic_core import to_json
 
-from ingress.lean import LeanResponse, request_id
+from ingress.lean import ALWAYS, LeanResponse, new_request_id, request_id
 
 #: Each code, its HTTP status and its title.
 CODES: Final[Mapping[str, tuple[int, str]]] = {
@@ -17,6 +17,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "unauthorized": (401, "A valid key is needed"),
     "not_found": (404, "There is nothing here"),
     "method_not_allowed": (405, "This address does not take that method"),
+    "request_timeout": (408, "The request did not come in time"),
     "message_id_reused": (409, "This messageId was used for another request"),
     "body_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body must be JSON"),
@@ -86,6 +87,30 @@ def problem_members(code: str, details: str, errors: Sequence[MemberError], know
         "errors": [{"member": error.member, "message": error.message} for error in errors],
         "requestId": known_as,
     }
+
+
+class Prepared:
+    """An error that is told often, or before there is a Flask request: all but its id is written beforehand."""
+
+    _ID: Final = "req_0123456789abcdef"
+
+    def __init__(self, code: str, details: str, *, retry_after_s: int | None = None) -> None:
+        """
+        Args:
+            code: One of :data:`CODES`.
+            details: A sentence for the engineer who reads it.
+            retry_after_s: When coming again makes sense, in seconds.
+        """
+        self._status = CODES[code][0]
+        self._parts = to_json(problem_members(code, details, (), self._ID)).split(self._ID.encode())
+        self._headers = [("content-type", "application/problem+json"), *((name.lower(), text) for name, text in ALWAYS)]
+        if retry_after_s is not None:
+            self._headers.append(("retry-after", str(retry_after_s)))
+
+    def answer(self) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Status, headers and body."""
+        id_ = new_request_id()
+        return self._status, [*self._headers, ("x-request-id", id_)], id_.encode().join(self._parts)
 
 
 def invalid(errors: Sequence[MemberError]) -> Problem:

@@ -14,6 +14,7 @@ from ingress.site import Site
 from shared.db.database import DatabaseAway
 from shared.db.group_commit import Overloaded
 from shared.db.queries.inbox import RawEvent
+from shared.strand import aside
 from shared.voice_api.callflow import HANG_UP_REPLY, hang_up_reply
 from shared.voice_api.events import glance
 
@@ -77,7 +78,7 @@ def _keep(site: Site, raw: bytes) -> bytes | None:
         if not isinstance(error, DatabaseAway | Overloaded):
             log.exception("event_not_stored")
         try:
-            site.spool.append(kept)
+            aside(lambda: site.spool.append(kept))
         except Exception:
             if reply is None:
                 raise

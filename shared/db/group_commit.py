@@ -1,5 +1,5 @@
 """
-Group commit: many threads hand in rows, one thread writes whatever has gathered as one statement.
+Group commit: many requests hand in rows, one thread writes whatever has gathered as one statement.
 
 While one commit runs the next batch forms by itself; under load the writer rests a little to let it grow. Nobody waits
 for ever: each waiter has a bound, a full queue says so at once, and an absent database fails everyone at once instead
@@ -19,6 +19,7 @@ import structlog
 
 from shared.db.database import DatabaseAway, is_away
 from shared.rest import Rest
+from shared.strand import Latch
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -33,13 +34,12 @@ class Overloaded(Exception):
 
 
 class Ticket(Generic[Result]):
-    """A place in the next batch. A lock acquired at birth is the cheapest thing to wait on."""
+    """A place in the next batch."""
 
     __slots__ = ("_answered", "_error", "_result", "given_up")
 
     def __init__(self) -> None:
-        self._answered = threading.Lock()
-        self._answered.acquire()
+        self._answered = Latch()
         self._result: object = _UNSET
         self._error: BaseException | None = None
         self.given_up = False
@@ -47,13 +47,13 @@ class Ticket(Generic[Result]):
     def settle(self, result: Result) -> None:
         """The row is committed."""
         self._result = result
-        self._answered.release()
+        self._answered.set()
 
     def fail(self, error: BaseException) -> None:
         """The row could not be written, or it is not known whether it was. Changes nothing once that was told."""
         if self._result is _UNSET and self._error is None:
             self._error = error
-            self._answered.release()
+            self._answered.set()
 
     def wait(self, timeout_s: float, *, withdraw: bool = True) -> Result:
         """
@@ -66,7 +66,7 @@ class Ticket(Generic[Result]):
         Raises:
             DatabaseAway: PostgreSQL is away, or did not answer within *timeout_s* seconds.
         """
-        if not self._answered.acquire(timeout=max(0, timeout_s)):
+        if not self._answered.wait(timeout_s):
             self.given_up = withdraw
             raise DatabaseAway("no answer in time")
         if self._error is not None:

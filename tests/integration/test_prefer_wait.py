@@ -118,7 +118,7 @@ def test_beyond_the_cap_the_answer_comes_at_once_even_for_one_message(stage):
 
     with ThreadPoolExecutor(MAX_WAITING) as threads:
         waiting = [threads.submit(watch.wait, message_id, PATIENCE) for _ in range(MAX_WAITING)]
-        while sum(watch._waiting.values()) < MAX_WAITING:
+        while sum(map(len, watch._waiting.values())) < MAX_WAITING:
             time.sleep(0.01)
         started = time.monotonic()
         answer = watch.wait(message_id, PATIENCE)

@@ -1,97 +1,24 @@
-"""The gate as a WSGI application: what passes, what is refused, and how the refusal looks."""
+"""The gate: who needs a turn, who is counted how, and how long anybody waits for one."""
 
-import io
-import json
+import asyncio
 
 import pytest
 
-from ingress.gate import Gate, step_aside
-from ingress.problems import CODES
+from ingress import gate
+from ingress.gate import Gate, Submission, leave_with, step_aside, submission_of
+from ingress.turns import SLOTS, Turns
 
 
-class Turns:
-    """Remembers who came and went; lets everybody in, or nobody."""
-
-    def __init__(self, *, full=False):
-        self.full, self.came, self.left = full, [], []
-
-    def enter(self, sender, work, *, good_time_s):
-        self.came.append((sender, work))
-        return None if self.full else object()
-
-    def leave(self, turn):
-        self.left.append(turn)
-
-
-class App:
-    """Counts its calls."""
-
-    def __init__(self, error=None):
-        self.calls, self.error = 0, error
-
-    def __call__(self, environ, start_response):
-        self.calls += 1
-        if self.error:
-            raise self.error
-        start_response("200 OK", [])
-        return [b"passed"]
-
-
-def ask(gate, path="/api/make-call", **environ):
-    """Status, headers and body of one request whose body must not be read to refuse it."""
-    told = []
-    known = {"REQUEST_METHOD": "POST", "PATH_INFO": path, "wsgi.input": io.BytesIO(b"{}")} | environ
-    body = b"".join(gate(known, lambda status, headers: told.append((status, headers))))
-    return told[0][0], dict(told[0][1]), body
-
-
-@pytest.mark.parametrize("path", ["/api/make-call", "/api/make-calls"])
-def test_a_submission_passes_in_its_turn(path):
-    turns, app = Turns(), App()
-
-    assert ask(Gate(app, turns), path)[2] == b"passed"
-    assert (len(turns.came), len(turns.left)) == (1, 1)
-
-
-@pytest.mark.parametrize("path", ["/api/make-call", "/api/make-calls"])
-def test_a_full_gate_refuses_without_asking_the_app(path):
-    app = App()
-
-    status, headers, body = ask(Gate(app, Turns(full=True)), path)
-    problem = json.loads(body)
-
-    assert app.calls == 0
-    assert status.startswith("503 ")
-    assert headers["Retry-After"] == "1"
-    assert headers["Content-Type"] == "application/problem+json"
-    assert headers["Content-Length"] == str(len(body))
-    assert headers["X-Request-Id"] == problem["requestId"]
-    assert (problem["success"], problem["status"], problem["code"]) == (False, *CODES["overloaded"][:1], "overloaded")
-
-
-def test_each_refusal_has_an_id_of_its_own():
-    gate = Gate(App(), Turns(full=True))
-
-    assert ask(gate)[1]["X-Request-Id"] != ask(gate)[1]["X-Request-Id"]
+@pytest.fixture
+def turns():
+    return Turns()
 
 
 @pytest.mark.parametrize(
     "path", ["/api/webhooks/vca", "/api/webhooks/vss", "/healthz", "/readyz", "/v1/messages", "/api/make-call/", "/"]
 )
-def test_other_routes_pass_a_full_gate(path):
-    turns = Turns(full=True)
-
-    assert ask(Gate(App(), turns), path)[2] == b"passed"
-    assert turns.came == []
-
-
-def test_a_request_whose_answer_fails_leaves_its_place():
-    turns = Turns()
-
-    with pytest.raises(ZeroDivisionError):
-        ask(Gate(App(ZeroDivisionError()), turns))
-
-    assert len(turns.left) == 1
+def test_other_routes_need_no_turn(path):
+    assert submission_of(path, {}) is None
 
 
 @pytest.mark.parametrize(
@@ -108,36 +35,76 @@ def test_a_request_whose_answer_fails_leaves_its_place():
     ],
 )
 def test_a_batch_counts_by_its_length(length, work):
-    turns = Turns()
-
-    ask(Gate(App(), turns), "/api/make-calls", CONTENT_LENGTH=length)
-
-    assert turns.came[0][1] == work
+    assert submission_of("/api/make-calls", {"content-length": length}).work == work
 
 
 def test_senders_are_told_apart_by_what_they_authenticate_with():
-    turns = Turns()
-    gate = Gate(App(), turns)
+    headers = [{}, {"authorization": "Basic a"}, {"authorization": "Basic b"}]
+    asked = [submission_of("/api/make-call", one) for one in headers] + [
+        submission_of("/api/make-calls", {"authorization": "Basic a"})
+    ]
 
-    for environ in ({}, {"HTTP_AUTHORIZATION": "Basic a"}, {"HTTP_AUTHORIZATION": "Basic b"}):
-        ask(gate, **environ)
-    ask(gate, "/api/make-calls", HTTP_AUTHORIZATION="Basic a")
-
-    assert len({sender for sender, _ in turns.came}) == 4
+    assert len({one.sender for one in asked}) == 4
 
 
-def test_a_request_that_only_waits_lets_others_in():
-    turns = Turns()
-    seen = []
+def test_a_submission_is_let_in_at_once_and_leaves(turns):
+    leave = asyncio.run(Gate(turns).enter(Submission("bank", 1, 0.25)))
 
-    def app(environ, start_response):
-        step_aside(environ)
-        seen.append(len(turns.left))
-        return []
+    assert turns.held == 1
+    leave()
+    assert turns.held == 0
 
-    Gate(app, turns)({"PATH_INFO": "/api/make-call"}, None)
 
-    assert seen == [1]
+def test_who_waits_is_let_in_when_another_leaves(turns):
+    async def scene():
+        door = Gate(turns)
+        leaves = [await door.enter(Submission("bank", 1, 0.25)) for _ in range(SLOTS)]
+        waiting = asyncio.create_task(door.enter(Submission("bank", 1, 0.25)))
+        await asyncio.sleep(0)
+        was_held = turns.held
+        leaves[0]()
+        (await waiting)()
+        return was_held
+
+    assert asyncio.run(scene()) == SLOTS + 1
+    assert turns.held == SLOTS - 1
+
+
+def test_nobody_waits_longer_than_patience_has(turns, monkeypatch):
+    monkeypatch.setattr(gate, "_PATIENCE_S", 0.01)
+
+    async def scene():
+        door = Gate(turns)
+        for _ in range(SLOTS):
+            await door.enter(Submission("bank", 1, 0.25))
+        return await door.enter(Submission("bank", 1, 0.25))
+
+    assert asyncio.run(scene()) is None
+    assert turns.held == SLOTS
+
+
+def test_a_full_gate_refuses_before_and_after_the_body(turns, monkeypatch):
+    monkeypatch.setattr(Turns, "_has_room_to_wait", lambda *_: False)
+    late = Submission("bank", 1, 0.25)
+
+    async def scene():
+        door = Gate(turns)
+        for _ in range(SLOTS):
+            await door.enter(late)
+        turns._order.append("shop")
+        return door.refuses(late), await door.enter(late)
+
+    assert asyncio.run(scene()) == (True, None)
+
+
+def test_a_request_that_only_waits_lets_others_in(turns):
+    leave = asyncio.run(Gate(turns).enter(Submission("bank", 1, 0.25)))
+    environ = {}
+    leave_with(environ, leave)
+
+    step_aside(environ)
+
+    assert turns.held == 0
 
 
 def test_without_a_gate_nobody_need_step_aside():

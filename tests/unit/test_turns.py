@@ -1,15 +1,10 @@
 """Who is let in, who waits and who is refused: fairly by sender, by time, and with a bound on everything."""
 
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from ingress import turns
 from ingress.turns import MAX_HELD, SLOTS, SLOTS_IN_FLOOD, Turns
 
-PATIENCE = 10  # s, never used up
 GOOD = 0.25  # s
 
 
@@ -24,30 +19,17 @@ class Clock:
 
 
 class Crowd:
-    """Threads that wait for their turns; what they got, in order."""
+    """Requests that wait for their turns, and who was called in which order."""
 
-    def __init__(self, line, threads):
-        self.line, self.threads, self.came = line, threads, []
+    def __init__(self, line):
+        self.line, self.called = line, []
 
     def wait(self, sender, work=1):
-        """One more that waits, seen to do so."""
-        held = self.line.held
-
-        def come():
-            turn = self.line.enter(sender, work, good_time_s=GOOD)
-            self.came.append((sender, turn))
-            return turn
-
-        future = self.threads.submit(come)
-        until(lambda: self.line.held == held + 1)
-        return future
-
-
-def until(holds):
-    ends = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < ends
-        time.sleep(0.001)
+        """One more that waits."""
+        turn = self.line.enter(sender, work, good_time_s=GOOD)
+        assert turn.is_waiting
+        turn.call = lambda: self.called.append(sender)
+        return turn
 
 
 @pytest.fixture
@@ -62,8 +44,7 @@ def line(clock):
 
 @pytest.fixture
 def crowd(line):
-    with ThreadPoolExecutor(MAX_HELD) as threads:
-        yield Crowd(line, threads)
+    return Crowd(line)
 
 
 def fill(line, sender="bank"):
@@ -84,10 +65,10 @@ def test_who_finds_no_room_waits_for_who_leaves(line, crowd):
     taken = fill(line)
     waiting = crowd.wait("bank")
 
-    assert not waiting.done()
+    was_waiting = waiting.is_waiting
     line.leave(taken[0])
 
-    assert waiting.result(PATIENCE) is not None
+    assert (was_waiting, waiting.is_waiting, crowd.called) == (True, False, ["bank"])
 
 
 def test_leaving_twice_frees_one_place(line):
@@ -104,14 +85,13 @@ def test_who_sends_little_passes_before_who_sends_much(line, crowd):
     flood = [crowd.wait("bank") for _ in range(5)]
     lone = crowd.wait("shop")
 
-    for done, turn in enumerate(taken[:2], 1):
+    for turn in taken[:2]:
         line.leave(turn)
-        until(lambda done=done: len(crowd.came) == done)
 
-    assert [sender for sender, _ in crowd.came] == ["bank", "shop"]
+    assert crowd.called == ["bank", "shop"]
     for turn in taken[2:6]:
         line.leave(turn)
-    assert all(one.result(PATIENCE) for one in [*flood, lone])
+    assert not any(one.is_waiting for one in [*flood, lone])
 
 
 def test_what_would_wait_too_long_is_refused_at_once(line, crowd, monkeypatch):
@@ -151,7 +131,7 @@ def test_a_few_hundred_steady_requests_are_no_flood_however_slow(line, crowd, cl
     _empty(line, taken, waiting)
 
 
-def test_no_more_are_held_than_there_are_threads_for(line, crowd, monkeypatch):
+def test_no_more_are_held_than_may_be(line, crowd, monkeypatch):
     monkeypatch.setattr(turns, "_FEW", 10**9)
     taken = fill(line)
     waiting = [crowd.wait(f"sender {n}") for n in range(MAX_HELD - SLOTS)]
@@ -162,14 +142,40 @@ def test_no_more_are_held_than_there_are_threads_for(line, crowd, monkeypatch):
     assert line._lines == {}
 
 
-def test_nobody_waits_longer_than_patience_has(line, monkeypatch):
-    monkeypatch.setattr(turns, "_PATIENCE_S", 0.01)
+def test_who_gives_up_leaves_nothing_behind(line, crowd):
     taken = fill(line)
+    waiting = crowd.wait("bank")
 
-    assert line.enter("bank", 1, good_time_s=GOOD) is None
-    assert (line.held, line._lines, list(line._order)) == (SLOTS, {}, [])
+    line.give_up("bank", waiting)
+
+    assert (line.held, line._waiting, line._lines, list(line._order)) == (SLOTS, 0, {}, [])
     line.leave(taken[0])
-    assert line.enter("bank", 1, good_time_s=GOOD) is not None
+    assert (crowd.called, line.enter("bank", 1, good_time_s=GOOD).is_waiting) == ([], False)
+
+
+def test_a_batch_that_gives_up_no_longer_stands_in_the_way(line, crowd):
+    taken = fill(line)
+    batch = crowd.wait("bank", 100)
+    call = crowd.wait("shop")
+    line.leave(taken[0])
+    before = list(crowd.called)
+
+    line.give_up("bank", batch)
+
+    assert (before, crowd.called, call.is_waiting) == ([], ["shop"], False)
+
+
+def test_whether_there_is_a_place_is_said_without_taking_it(line, crowd, monkeypatch):
+    monkeypatch.setattr(turns, "_FEW", 0)
+    first = line.has_place("bank", 1, good_time_s=GOOD)
+    fill(line)
+    line._rate = line._measured_at = 0.0
+    crowd_before = line.held
+
+    assert (first, line.has_place("bank", 450, good_time_s=GOOD)) == (True, True)
+    crowd.wait("shop")
+    assert not line.has_place("bank", 450, good_time_s=GOOD)
+    assert line.held == crowd_before + 1
 
 
 def test_the_rate_is_what_was_answered_while_somebody_waited(line, crowd, clock):
@@ -206,9 +212,9 @@ def test_in_a_flood_fewer_are_at_work_until_it_is_over(line, crowd, clock, monke
 
     for _ in range(SLOTS - SLOTS_IN_FLOOD):
         line.leave(taken.pop())
-    still = waiting.done()
+    still = not waiting.is_waiting
     line.leave(taken.pop())
-    taken.append(waiting.result(PATIENCE))
+    taken.append(waiting)
     clock.now += turns._FLOOD_S + 0.1
     line.leave(taken.pop())
 
@@ -222,23 +228,19 @@ def test_batches_take_several_slots_but_never_all(line):
     assert line.enter("shop", 1, good_time_s=GOOD) is not None
 
 
-def test_many_threads_come_and_go_and_nothing_is_left_behind(line):
-    most, lock, inside = [0], threading.Lock(), [0]
+def test_a_thousand_come_and_go_and_nothing_is_left_behind(line):
+    inside, most = [], 0
+    turns_ = [line.enter(f"sender {number % 7}", 1, good_time_s=10**9) for number in range(MAX_HELD)]
 
-    def visit(number):
-        turn = line.enter(f"sender {number % 7}", 1, good_time_s=10**9)
-        with lock:
-            inside[0] += 1
-            most[0] = max(most[0], inside[0])
-        time.sleep(0.0005)
-        with lock:
-            inside[0] -= 1
-        line.leave(turn)
+    for turn in turns_:
+        turn.call = lambda turn=turn: inside.append(turn)
+    inside = [turn for turn in turns_ if not turn.is_waiting]
+    while inside:
+        most = max(most, len(inside))
+        line.leave(inside.pop(0))
 
-    with ThreadPoolExecutor(200) as threads:
-        list(threads.map(visit, range(1000)))
-
-    assert most[0] <= SLOTS
+    assert most == SLOTS
+    assert all(turn.is_over for turn in turns_)
     assert (line.held, line._taken, line._waiting) == (0, 0, 0)
     assert (line._lines, list(line._order)) == ({}, [])
 
@@ -252,10 +254,10 @@ def _ahead_of_good_time(line, crowd, waiting):
 
 
 def _empty(line, taken, waiting):
-    """Let everybody leave, those who wait after they came in."""
+    """Let everybody leave, those who wait after they were called."""
     line._slots = SLOTS
     for turn in taken:
         line.leave(turn)
     for one in waiting:
-        line.leave(one.result(PATIENCE))
+        line.leave(one)
     assert line.held == 0

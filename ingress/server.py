@@ -1,0 +1,191 @@
+"""
+The front door of an ingress process: `granian --interface rsgi --factory ingress.server:create`.
+
+Granian hands each request to an event loop; Flask, which knows only threads, answers on it as a strand
+(:mod:`shared.strand`): what waits for a commit holds no thread. What is long or rare runs in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import resource
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # imported to be so
+
+from ingress.app import create_app
+from ingress.gate import CALL, Gate, leave_with, submission_of
+from ingress.problems import Prepared
+from ingress.site import build_site
+from shared import collector, lifeline, log
+from shared.services import build_services
+from shared.settings import Settings
+from shared.strand import Strands
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+#: A ring must cost a request nothing: longest wait for Redis, in seconds.
+_REDIS_S: Final = 0.2
+#: What these routes do takes well under a millisecond of work, whatever they wait for.
+_SHORT: Final = frozenset({CALL, "/healthz"})
+_WEBHOOKS: Final = "/api/webhooks/"
+#: Other requests at work at once; the rest of them queue up.
+_THREADS: Final = 32
+#: No route takes a longer body, in bytes: such a one is left unread.
+_LONGEST: Final = 2 * 1024 * 1024
+_DIGITS: Final = len(str(_LONGEST))
+_BODILESS: Final = frozenset({"GET", "HEAD"})
+#: A body must be here after so many seconds; looked at every so many.
+_BODY_S: Final = 20
+_LOOK_S: Final = 1
+_NOT_PREFIXED: Final = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+
+
+#: Status, headers and body.
+Answer = tuple[int, list[tuple[str, str]], bytes]
+
+_TOO_SLOW: Final = Prepared("request_timeout", f"The body must be here within {_BODY_S} seconds.")
+_REFUSED: Final = Prepared("overloaded", "Too many requests wait. Nothing was stored.", retry_after_s=1)
+
+
+class Server:
+    """The RSGI application."""
+
+    def __init__(self, app: WSGIApplication, gate: Gate | None = None) -> None:
+        self._app = app
+        self._gate = gate or Gate()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
+        self._strands: Strands | None = None
+        #: Requests whose bodies are not all here, in the order they came, each with the loop's time of that.
+        self._sending: dict[HTTPProtocol, float] = {}
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Granian tells on which loop requests will come."""
+        self._strands = Strands(loop, self._threads)
+        self._cut_off_slow_senders(loop)
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        """Answer one request, in its turn."""
+        submission = submission_of(scope.path, scope.headers)
+        if submission is not None and self._gate.refuses(submission):
+            protocol.response_bytes(*_REFUSED.answer())
+            return
+        body = await self._read(scope, protocol)
+        if body is None:
+            return
+        environ = environ_of(scope, body)
+        if submission is None:
+            protocol.response_bytes(*await self._answer(environ))
+            return
+        leave = await self._gate.enter(submission)
+        if leave is None:
+            protocol.response_bytes(*_REFUSED.answer())
+            return
+        leave_with(environ, leave)
+        try:
+            protocol.response_bytes(*await self._answer(environ))
+        finally:
+            leave()
+
+    async def _read(self, scope: Scope, protocol: HTTPProtocol) -> bytes | None:
+        """The body; None when nobody waits for an answer any more."""
+        assert self._strands is not None
+        self._sending[protocol] = self._strands.loop.time()
+        try:
+            body = await _body(scope, protocol)
+        except ProtocolClosed:
+            body = None
+        return body if self._sending.pop(protocol, None) is not None else None
+
+    def _cut_off_slow_senders(self, loop: asyncio.AbstractEventLoop) -> None:
+        """They hold no turn, but a connection. Looks again and again."""
+        for protocol, since in list(self._sending.items()):
+            if loop.time() - since < _BODY_S:
+                break
+            del self._sending[protocol]
+            protocol.response_bytes(*_TOO_SLOW.answer())
+        loop.call_later(_LOOK_S, self._cut_off_slow_senders, loop)
+
+    async def _answer(self, environ: WSGIEnvironment) -> Answer:
+        assert self._strands is not None
+        path = environ["PATH_INFO"]
+        answer = partial(_wsgi, self._app, environ)
+        if path in _SHORT or path.startswith(_WEBHOOKS):
+            return await self._strands.run(answer)
+        return await self._strands.loop.run_in_executor(self._threads, answer)
+
+
+def _wsgi(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
+    told: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
+        told.append((status, headers))
+
+    body = b"".join(app(environ, start_response))
+    status, headers = told[-1]
+    return int(status[:3]), [(name.lower(), value) for name, value in headers], body
+
+
+async def _body(scope: Scope, protocol: HTTPProtocol) -> bytes:
+    """The body, or as much of it as shows that it is too long; of one that says so itself nothing."""
+    announced = scope.headers.get("content-length")
+    if announced is None and scope.method in _BODILESS:
+        return b""
+    if announced is None:
+        read = bytearray()
+        async for chunk in protocol:
+            read += chunk
+            if len(read) > _LONGEST:
+                break
+        return bytes(read)
+    return await protocol() if len(announced) <= _DIGITS and int(announced) <= _LONGEST else b""
+
+
+def environ_of(scope: Scope, body: bytes) -> WSGIEnvironment:
+    """What PEP 3333 wants to know of a request."""
+    host, _, port = scope.server.rpartition(":")
+    environ: WSGIEnvironment = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope.path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "SERVER_NAME": host,
+        "SERVER_PORT": port,
+        "SERVER_PROTOCOL": "HTTP/" + scope.http_version,
+        "REMOTE_ADDR": scope.client.rpartition(":")[0],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for name, value in scope.headers.items():
+        key = _NOT_PREFIXED.get(name) or "HTTP_" + name.upper().replace("-", "_")
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    environ.setdefault("CONTENT_LENGTH", str(len(body)))
+    return environ
+
+
+def create() -> Server:
+    """Wire this process."""
+    lifeline.die_with_parent()
+    _allow_connections()
+    settings = Settings.load()
+    log.configure(settings.log_format, settings.log_level)
+    site = build_site(build_services(settings, application="ringpost-web", redis_timeout_s=_REDIS_S))
+    server = Server(create_app(site))
+    collector.spare_the_living()
+    return server
+
+
+def _allow_connections() -> None:
+    """As many open files as this process may have: each connection is one, and 1024 are usual."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

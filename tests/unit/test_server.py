@@ -1,0 +1,205 @@
+"""Between granian's requests and Flask: heads, bodies, refusals, and who is cut off."""
+
+import asyncio
+import json
+import threading
+from types import SimpleNamespace
+
+import pytest
+from granian.rsgi import ProtocolClosed
+
+from ingress import server
+from ingress.gate import Gate
+from ingress.server import Server, environ_of
+from ingress.turns import Turns
+
+
+class Headers:
+    """As granian gives them: each as often as it was sent."""
+
+    def __init__(self, *pairs):
+        self.pairs = pairs
+
+    def get(self, name):
+        return next((value for key, value in self.pairs if key == name), None)
+
+    def items(self):
+        return list(self.pairs)
+
+
+class Protocol:
+    """A request's body, and what is answered."""
+
+    def __init__(self, *chunks, error=None):
+        self.chunks, self.error, self.answer, self.read = chunks, error, None, 0
+        self.arrives = asyncio.Event()
+        self.arrives.set()
+        self.answered = asyncio.Event()
+
+    async def __call__(self):
+        await self.arrives.wait()
+        if self.error:
+            raise self.error
+        self.read += 1
+        return b"".join(self.chunks)
+
+    async def __aiter__(self):
+        for chunk in self.chunks:
+            self.read += 1
+            yield chunk
+
+    def response_bytes(self, status, headers, body):
+        assert self.answer is None
+        self.answer = status, dict(headers), body
+        self.answered.set()
+
+
+def scope(path="/api/make-call", *headers, method="POST"):
+    return SimpleNamespace(
+        http_version="1.1",
+        server="127.0.0.1:5678",
+        client="10.0.0.1:4000",
+        scheme="http",
+        method=method,
+        path=path,
+        query_string="a=b",
+        headers=Headers(*headers),
+    )
+
+
+def echo(environ, start_response):
+    """A WSGI application that says what it was asked, and where."""
+    body = environ["wsgi.input"].read()
+    start_response("202 Accepted", [("X-Thread", threading.current_thread().name), ("X-Size", str(len(body)))])
+    return [body[:100]]
+
+
+def ask(scope_, *protocols, app=echo, turns=None):
+    """Answer requests side by side."""
+
+    async def run():
+        one = Server(app, Gate(turns))
+        one.__rsgi_init__(asyncio.get_running_loop())
+        await asyncio.gather(*(one.__rsgi__(scope_, protocol) for protocol in protocols))
+
+    asyncio.run(run())
+    return protocols[0].answer
+
+
+def length(body):
+    return ("content-length", str(len(body)))
+
+
+@pytest.mark.parametrize("path", ["/api/make-call", "/api/webhooks/vca", "/healthz"])
+def test_what_is_short_is_answered_on_the_loop(path):
+    status, headers, body = ask(scope(path, length(b"{}")), Protocol(b"{}"))
+
+    assert (status, headers["x-thread"], body) == (202, threading.current_thread().name, b"{}")
+
+
+@pytest.mark.parametrize("path", ["/api/make-calls", "/v1/messages", "/readyz"])
+def test_what_is_long_or_rare_has_a_thread(path):
+    assert ask(scope(path, length(b"{}")), Protocol(b"{}"))[1]["x-thread"].startswith("request")
+
+
+def test_a_body_without_a_length_is_read_in_pieces():
+    status, headers, body = ask(scope(), Protocol(b"ab", b"cd"))
+
+    assert (status, headers["x-size"], body) == (202, "4", b"abcd")
+
+
+def test_an_endless_body_is_not_read_to_its_end():
+    protocol = Protocol(*[bytes(1024 * 1024)] * 9)
+
+    assert ask(scope(), protocol)[1]["x-size"] == str(3 * 1024 * 1024)
+    assert protocol.read == 3
+
+
+@pytest.mark.parametrize("announced", ["2097153", "9" * 30])
+def test_a_body_that_says_it_is_too_long_is_not_read(announced):
+    protocol = Protocol(b"x")
+
+    assert ask(scope("/", ("content-length", announced)), protocol)[1]["x-size"] == "0"
+    assert protocol.read == 0
+
+
+def test_a_get_needs_no_body():
+    protocol = Protocol(b"x")
+
+    assert ask(scope(method="GET"), protocol)[0] == 202
+    assert protocol.read == 0
+
+
+def test_a_sender_who_leaves_is_not_answered():
+    protocol = Protocol(error=ProtocolClosed())
+
+    assert ask(scope("/", length(b"x")), protocol) is None
+
+
+def test_a_sender_who_is_slow_is_cut_off_and_holds_no_turn(monkeypatch):
+    monkeypatch.setattr(server, "_BODY_S", 0.01)
+    monkeypatch.setattr(server, "_LOOK_S", 0.01)
+    turns = Turns()
+
+    async def run():
+        protocol = Protocol(b"late")
+        protocol.arrives.clear()
+        one = Server(echo, Gate(turns))
+        one.__rsgi_init__(asyncio.get_running_loop())
+        asking = asyncio.create_task(one.__rsgi__(scope("/api/make-call", length(b"late")), protocol))
+        await protocol.answered.wait()
+        held = turns.held
+        protocol.arrives.set()
+        await asking
+        return held, protocol.answer
+
+    held, (status, headers, body) = asyncio.run(run())
+
+    assert (held, status, json.loads(body)["code"]) == (0, 408, "request_timeout")
+    assert headers["x-request-id"] == json.loads(body)["requestId"]
+
+
+def test_who_finds_no_place_is_refused_with_the_body_unread(monkeypatch):
+    monkeypatch.setattr(Turns, "has_place", lambda *_, **__: False)
+    protocol = Protocol(b"{}")
+
+    status, headers, body = ask(scope("/api/make-call", length(b"{}")), protocol)
+    problem = json.loads(body)
+
+    assert protocol.read == 0
+    assert (status, headers["retry-after"], headers["content-type"]) == (503, "1", "application/problem+json")
+    assert (problem["success"], problem["status"], problem["code"]) == (False, 503, "overloaded")
+    assert headers["x-request-id"] == problem["requestId"]
+
+
+def test_each_refusal_has_an_id_of_its_own(monkeypatch):
+    monkeypatch.setattr(Turns, "has_place", lambda *_, **__: False)
+    refused = [Protocol(), Protocol()]
+
+    ask(scope("/api/make-call"), *refused)
+
+    assert refused[0].answer[1]["x-request-id"] != refused[1].answer[1]["x-request-id"]
+
+
+def test_a_request_whose_answer_fails_leaves_its_place():
+    turns = Turns()
+
+    def broken(environ, start_response):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        ask(scope(), Protocol(), app=broken, turns=turns)
+
+    assert turns.held == 0
+
+
+def test_the_head_as_wsgi_has_it():
+    asked = scope("/é", ("content-type", "text/x"), ("x-one", "a"), ("x-one", "b"), ("content-length", "3"))
+
+    environ = environ_of(asked, b"abc")
+
+    assert environ["PATH_INFO"] == "/é".encode().decode("latin-1")
+    assert (environ["QUERY_STRING"], environ["REQUEST_METHOD"]) == ("a=b", "POST")
+    assert (environ["CONTENT_TYPE"], environ["CONTENT_LENGTH"], environ["HTTP_X_ONE"]) == ("text/x", "3", "a,b")
+    assert (environ["SERVER_NAME"], environ["SERVER_PORT"], environ["REMOTE_ADDR"]) == ("127.0.0.1", "5678", "10.0.0.1")
+    assert "HTTP_CONTENT_LENGTH" not in environ
