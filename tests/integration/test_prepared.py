@@ -49,7 +49,7 @@ def test_behind_a_pool_that_shares_connections_statements_are_planned_each_time(
 
 
 def test_no_statement_reads_a_table_whole_or_compiles_its_plan(database):
-    names = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
+    names = ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit")
     for alone in (True, False):
         for name in names:
             assert database.run(lambda c, name=name: c.execute(text(f"SHOW {name}")).scalar_one(), alone=alone) == "off"
