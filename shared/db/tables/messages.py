@@ -134,8 +134,10 @@ DIAL_ATTEMPTS: Final = Table(
     Index(
         "dial_attempts_unsettled_idx",
         "destination_key",
-        postgresql_where=text("settled_at IS NULL AND session_id IS NULL"),
+        # None of what a summary writes, so that it is written in place.
+        postgresql_where=text("session_id IS NULL AND (disposition IS NULL OR disposition = 'unknown')"),
     ),
+    postgresql_with={"fillfactor": "50"},
 )
 
 CALL_LEGS: Final = Table(
