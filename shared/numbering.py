@@ -34,17 +34,8 @@ _NOTHING: Final = "(?!)"
 class _Plan:
     """One region's numbers: how some begin, if that alone tells the region; and all that are valid."""
 
-    region: str
     begins: re.Pattern[str] | None
     valid: re.Pattern[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Code:
-    """A country code: the regions that share it, in the library's order, and what may be a national prefix."""
-
-    prefix: re.Pattern[str] | None
-    plans: tuple[_Plan, ...]
 
 
 def split(digits: str) -> tuple[str, str]:
@@ -63,14 +54,15 @@ def region_of(code: str, national: str) -> str | None:
         None if the number is not valid, or begins like a national prefix that would have to be cut off: the library
         knows.
     """
-    known = _code(code)
-    if known.prefix is not None and known.prefix.match(national):
+    prefix = _national_prefix(code)
+    if prefix is not None and prefix.match(national):
         return None
-    for plan in known.plans:
+    for region in _CODES[code]:
+        plan = _plan(code, region)
         if plan.begins is not None and not plan.begins.match(national):
             continue
         if plan.valid.fullmatch(national):
-            return plan.region
+            return region
         if plan.begins is not None:
             return None
     return None
@@ -80,17 +72,25 @@ _CODES: Final = {str(code): regions for code, regions in COUNTRY_CODE_TO_REGION_
 
 
 @lru_cache(maxsize=len(_CODES))
-def _code(code: str) -> _Code:
-    found = [(region, PhoneMetadata.metadata_for_region_or_calling_code(int(code), region)) for region in _CODES[code]]
-    known = [(region, metadata) for region, metadata in found if metadata is not None]
-    prefix = known[0][1].national_prefix_for_parsing
-    return _Code(re.compile(prefix) if prefix else None, tuple(_plan(region, metadata) for region, metadata in known))
+def _national_prefix(code: str) -> re.Pattern[str] | None:
+    """By the first region, as the library has it for all that share a code."""
+    prefix = _metadata(code, _CODES[code][0]).national_prefix_for_parsing
+    return re.compile(prefix) if prefix else None
 
 
-def _plan(region: str, metadata: PhoneMetadata) -> _Plan:
+@lru_cache(maxsize=sum(map(len, _CODES.values())))
+def _plan(code: str, region: str) -> _Plan:
+    metadata = _metadata(code, region)
     kinds = "|".join(_pattern(getattr(metadata, kind)) for kind in _KINDS)
     valid = rf"(?={_pattern(metadata.general_desc)}\Z)(?:{kinds})"
-    return _Plan(region, re.compile(metadata.leading_digits) if metadata.leading_digits else None, re.compile(valid))
+    return _Plan(re.compile(metadata.leading_digits) if metadata.leading_digits else None, re.compile(valid))
+
+
+def _metadata(code: str, region: str) -> PhoneMetadata:
+    found = PhoneMetadata.metadata_for_region_or_calling_code(int(code), region)
+    if found is None:
+        raise LookupError(f"phonenumbers lists {region} under +{code} and has no plan of it")
+    return found
 
 
 def _pattern(desc: PhoneNumberDesc | None) -> str:
