@@ -43,7 +43,7 @@ class ProviderAuth:
         Raises:
             Problem: 401, alike for a missing, malformed, unknown, wrong and revoked key.
         """
-        key_id, secret = _credentials(request.headers.get("Authorization", ""))
+        key_id, secret = _credentials(request.environ.get("HTTP_AUTHORIZATION", ""))
         if self._legacy_secret is not None and key_id == _LEGACY_USER:
             legacy = self._legacy.get(key_id)
             if legacy is None or not hmac.compare_digest(secret.encode(), self._legacy_secret.encode()):

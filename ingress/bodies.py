@@ -59,13 +59,14 @@ def parse(raw: bytes) -> Any:
     """
     try:
         text = raw.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_members, parse_constant=_constant)
+        value = _DECODER.decode(text)
     except UnicodeDecodeError:
         raise Problem("invalid_json", "The body is not UTF-8.") from None
     except RecursionError:
         raise Problem("invalid_json", f"The body nests deeper than {MAX_DEPTH} levels.") from None
     except json.JSONDecodeError as error:
-        raise Problem("invalid_json", f"{error.msg} at line {error.lineno}, column {error.colno}.") from None
+        fault = "Unexpected UTF-8 BOM" if text.startswith("\ufeff") else error.msg
+        raise Problem("invalid_json", f"{fault} at line {error.lineno}, column {error.colno}.") from None
     except ValueError:
         raise Problem("invalid_json", "A number in the body has too many digits.") from None
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
@@ -76,16 +77,25 @@ def parse(raw: bytes) -> Any:
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in members:
-            raise Problem("invalid_json", f"The member {json.dumps(name[:64])} stands in the body more than once.")
-        members[name] = value
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        _raise_for_repeated(pairs)
     return members
+
+
+def _raise_for_repeated(pairs: list[tuple[str, Any]]) -> None:
+    known: set[str] = set()
+    for name, _ in pairs:
+        if name in known:
+            raise Problem("invalid_json", f"The member {json.dumps(name[:64])} stands in the body more than once.")
+        known.add(name)
 
 
 def _constant(name: str) -> NoReturn:
     raise Problem("invalid_json", f"{name} is not JSON.")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant)
 
 
 def _depth(value: Any) -> int:

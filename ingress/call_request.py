@@ -74,7 +74,7 @@ class CallRequest(BaseModel):
     speed: float = Field(1, ge=0.5, le=2)
     source: Annotated[str, StringConstraints(max_length=40)] | None = Field(None, alias="from")
     interruptible: bool = False
-    redial: Redial = Field(default_factory=lambda: Redial.model_validate({}))
+    redial: Redial = Redial.model_validate({})
     scheduledAt: Moment | None = None  # noqa: N815
     callbackUrl: Annotated[str, StringConstraints(max_length=2048)] | None = None  # noqa: N815
     metadata: Annotated[dict[str, str], AfterValidator(_pairs)] = Field(default_factory=dict)

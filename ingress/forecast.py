@@ -71,7 +71,8 @@ class Forecast:
         if queue in view.inflows:  # what other processes let in is known by what they did before
             elsewhere = 1 - 1 / self._processes
             since += view.inflows[queue].per_s * max(0.0, now - view.backlog.at) * elsewhere
-        return admission.estimate(view, replace(asked, since=since, first_since=first_since), now)
+        here = Asked(asked.lane, asked.provider_id, asked.begins, asked.deadline, asked.source, since, first_since)
+        return admission.estimate(view, here, now)
 
     def promise(self, id_: str, asked: Asked, told: Estimate) -> None:
         """The message is about to be stored: those after it come after it."""

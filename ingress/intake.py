@@ -70,14 +70,14 @@ class Intake:
         endpoint_id = self._endpoint(call, owner, errors)
         errors.raise_if_any()
         number = self._destination(call, owner)
-        message_id = new_id("msg")
+        message_id, lane = new_id("msg"), call.lane
         content = to_json({"destination": number.e164, "text": text})
         return NewMessage(
             id=message_id,
             provider_id=owner.provider_id,
             message_id=call.messageId,
             fingerprint=fingerprint,
-            lane=call.lane,
+            lane=lane,
             content=self.sealer.seal(content, row=message_id),
             destination_key=self.sealer.destination_key(number.e164),
             destination_masked=number.masked,
@@ -88,7 +88,7 @@ class Intake:
             plays=call.plays,
             seconds_per_play=speech.seconds_per_play(text, call.speed),
             interruptible=call.interruptible,
-            max_attempts=call.redial.maxAttempts or REDIAL[call.lane].max_attempts,
+            max_attempts=call.redial.maxAttempts or REDIAL[lane].max_attempts,
             spare_attempts=0 if call.redial.maxAttempts else _SPARE_ATTEMPTS,
             redial_unknown=call.redial.onUnknown == "redial",
             endpoint_id=endpoint_id,
@@ -96,7 +96,7 @@ class Intake:
             warnings=warnings,
             scheduled_at=call.scheduledAt,
             expires_at=call.expiresAt,
-            ttl_s=None if call.expiresAt else call.ttlSeconds or _TTL_S[call.lane],
+            ttl_s=None if call.expiresAt else call.ttlSeconds or _TTL_S[lane],
         )
 
     def _text(self, call: CallRequest, errors: _Errors, warnings: list[str]) -> str:

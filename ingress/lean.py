@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask, Request, Response, request
 from flask.sessions import NullSession, SessionInterface
-from werkzeug.routing import MapAdapter
+from werkzeug.routing import MapAdapter, Rule
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -78,8 +79,11 @@ class LeanFlask(Flask):
     session_interface = _NoSessions()
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Routes depend on method and path alone."""
+        """Routes depend on method and path alone; where the path is the whole rule, nothing is left to match."""
         if request is None:
+            return None
+        if rule := self._whole_paths.get((request.method, request.path)):
+            request.url_rule, request.view_args = rule, {}
             return None
         return MapAdapter(
             self.url_map,
@@ -90,6 +94,12 @@ class LeanFlask(Flask):
             path_info=request.path,
             default_method=request.method,
         )
+
+    @cached_property
+    def _whole_paths(self) -> Mapping[tuple[str, str], Rule]:
+        """Rules without a variable part, but for OPTIONS, whose answer asks the map for the others."""
+        plain = [rule for rule in self.url_map.iter_rules() if not rule.arguments]
+        return {(method, rule.rule): rule for rule in plain for method in (rule.methods or set()) - {"OPTIONS"}}
 
     def full_dispatch_request(self) -> Response:
         """One view or one error handler, and nothing around it."""

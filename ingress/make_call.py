@@ -33,6 +33,7 @@ _TOO_LARGE: Final = object()
 _COMMIT_S: Final = 5
 #: However long the backlog: when to ask again at the latest, in seconds.
 _LATEST_RETRY_S: Final = 3600
+_PENDING: Final = WAITING | IN_FLIGHT | DOUBTFUL
 
 
 def make_call_routes(site: Site) -> Blueprint:
@@ -145,9 +146,11 @@ def _check_deadline(site: Site, row: NewMessage) -> None:
 
 def _told(site: Site, accepted: Accepted) -> admission.Estimate:
     """What was found when the message was let in; for one that waits already, what holds now."""
+    if promised := site.forecast.promised(accepted.id):
+        return promised
     begins = accepted.due_at.timestamp() if accepted.due_at else 0.0
     asked = admission.Asked(accepted.lane, accepted.provider_id, begins, accepted.deadline.timestamp())
-    return site.forecast.promised(accepted.id) or site.forecast.estimate(asked)
+    return site.forecast.estimate(asked)
 
 
 def _stored(site: Site, rows: Sequence[NewMessage]) -> list[Accepted]:
@@ -203,4 +206,4 @@ def session_status(status: Status, session_id: str | None) -> str:
     """8x8's word for the call session, as the demo's clients read it."""
     if session_id is not None:
         return "CREATED"
-    return "PENDING" if status in WAITING | IN_FLIGHT | DOUBTFUL else "NOT_CREATED"
+    return "PENDING" if status in _PENDING else "NOT_CREATED"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import Final
 
 import uuid_utils
 
 _LENGTH: Final = 26
+_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
+#: Two digits for each ten bits: ``base64.b32hexencode`` takes twice the time, and every row has an id.
+_PAIRS: Final = tuple(high + low for high in _DIGITS for low in _DIGITS)
+#: The 128 bits of a UUID and two zeros behind them are thirteen times ten.
+_SHIFTS: Final = tuple(range(120, -1, -10))
 
 
 def new_id(prefix: str) -> str:
@@ -18,7 +22,8 @@ def new_id(prefix: str) -> str:
     Args:
         prefix: What the id names, without the underscore.
     """
-    return f"{prefix}_{base64.b32hexencode(uuid_utils.uuid7().bytes)[:_LENGTH].decode()}"
+    bits = uuid_utils.uuid7().int << 2
+    return f"{prefix}_{''.join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])}"
 
 
 def is_id(prefix: str, text: str) -> bool:

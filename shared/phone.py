@@ -8,6 +8,8 @@ from typing import Final
 
 import phonenumbers
 
+from shared import numbering
+
 ANY_COUNTRY: Final = "*"
 
 # With a plus, the usual fillers may stand between the digits. Without one, only digits: they are taken as if
@@ -70,28 +72,35 @@ def masked(e164: str) -> str:
         return e164
     if not _E164.fullmatch(e164):
         return _STARS
-    digits = e164[1:]
-    code = next((digits[:n] for n in (1, 2, 3) if int(digits[:n]) in _COUNTRY_CODES), "")
-    national = digits[len(code) :]
+    return _shown(*numbering.split(e164[1:]))
+
+
+def _shown(code: str, national: str) -> str:
     shown = min(_SHOWN_DIGITS, len(national) // 2)
     return f"+{code}{_STARS}{national[len(national) - shown :]}"
-
-
-_COUNTRY_CODES: Final = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> PhoneNumber:
     if not _INTERNATIONAL.fullmatch(text):
         raise ValueError("must be a phone number in international form, such as +6581234567")
+    digits = text.removeprefix("+").translate(_FILLER)
+    code, national = numbering.split(digits)
+    country = numbering.region_of(code, national) if code else None
+    if country is None:
+        code, national, country = _as_the_library_reads(digits)
+    if country == numbering.WORLD:
+        raise ValueError("must be a phone number of a country, not an international service")
+    return PhoneNumber(f"+{code}{national}", country, _shown(code, national))
+
+
+def _as_the_library_reads(digits: str) -> tuple[str, str, str]:
+    """Country code, national number without a national prefix, and region, of whatever may be valid."""
     try:
-        number = phonenumbers.parse("+" + text.removeprefix("+").translate(_FILLER))
+        number = phonenumbers.parse("+" + digits)
     except phonenumbers.NumberParseException:
         raise ValueError("must be a phone number that begins with a country code") from None
     country = phonenumbers.region_code_for_number(number)
     if country is None or not phonenumbers.is_valid_number_for_region(number, country):
         raise ValueError("must be a phone number that exists in its country")
-    if len(country) != 2:  # 001: satellite, freephone and premium numbers of no country
-        raise ValueError("must be a phone number of a country, not an international service")
-    e164 = f"+{number.country_code}{phonenumbers.national_significant_number(number)}"
-    return PhoneNumber(e164, country, masked(e164))
+    return str(number.country_code), phonenumbers.national_significant_number(number), country

@@ -54,8 +54,8 @@ class Sealer:
         """
         master = base64.b64decode(data_key)
         self._cipher = AESGCM(_derive(master, b"seal"))
-        self._destinations = _derive(master, b"destination")
-        self._requests = _derive(master, b"request")
+        self._destinations = hmac.new(_derive(master, b"destination"), digestmod=hashlib.sha256)
+        self._requests = hmac.new(_derive(master, b"request"), digestmod=hashlib.sha256)
 
     def __repr__(self) -> str:
         return "Sealer(…)"
@@ -93,5 +93,8 @@ def _derive(master: bytes, purpose: bytes) -> bytes:
     return HKDFExpand(algorithm=SHA256(), length=_KEY_BYTES, info=b"ringpost " + purpose).derive(master)
 
 
-def _keyed(key: bytes, value: bytes) -> bytes:
-    return hmac.digest(key, value, hashlib.sha256)[:_HASH_BYTES]
+def _keyed(begun: hmac.HMAC, value: bytes) -> bytes:
+    """The hash of *value*; *begun* has taken in the key. ``hmac.digest`` would give the interpreter away each time."""
+    keyed = begun.copy()
+    keyed.update(value)
+    return keyed.digest()[:_HASH_BYTES]

@@ -120,10 +120,10 @@ def spoken_text(message: str, code: str | None, language: str) -> str:
 
 def seconds_per_play(text: str, speed: float) -> float:
     """Estimate how long one play takes, in seconds, the silence before it included. Never zero."""
-    digits = sum(character.isdigit() for character in text)
+    digits = sum(map(str.isdigit, text))
     ideographs = len(_IDEOGRAPHS.findall(text))
-    short = sum(character in _SHORT_PAUSES for character in text)
-    long = sum(character in _LONG_PAUSES for character in text)
+    short = sum(map(text.count, _SHORT_PAUSES))
+    long = sum(map(text.count, _LONG_PAUSES))
     letters = len(text) - digits - ideographs - short - long
     spoken = letters / _LETTERS_PER_S + ideographs / _IDEOGRAPHS_PER_S + digits * _DIGIT_S
     return _LEAD_S + (spoken + short * _SHORT_PAUSE_S + long * _LONG_PAUSE_S) / speed

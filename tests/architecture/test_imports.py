@@ -24,6 +24,7 @@ PURE = [
     "shared/errors.py",
     "shared/lifecycle.py",
     "shared/matching.py",
+    "shared/numbering.py",
     "shared/pacing.py",
     "shared/phone.py",
     "shared/reasons.py",

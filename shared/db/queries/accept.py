@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,9 +72,9 @@ INSERT INTO messages (
   id, provider_id, message_id, fingerprint, lane, status, content, destination_key, destination_masked, country,
   source, voice, speed, plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown,
   endpoint_id, metadata, warnings, scheduled_at, deadline, due_at)
-SELECT id, provider_id, message_id, decode(fingerprint, 'base64'), lane,
+SELECT id, provider_id, message_id, decode(fingerprint, 'hex'), lane,
   CASE WHEN scheduled_at > now() THEN 'scheduled' ELSE 'queued' END,
-  decode(content, 'base64'), decode(destination_key, 'base64'), destination_masked, country, source, voice, speed,
+  decode(content, 'hex'), decode(destination_key, 'hex'), destination_masked, country, source, voice, speed,
   plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown, endpoint_id, metadata,
   warnings, scheduled_at,
   COALESCE(expires_at, GREATEST(scheduled_at, now()) + ttl_s * interval '1 second'),
@@ -103,7 +102,7 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> list[Accept
 
     Repeating it after a lost commit is safe: a row that bears our own id is ours, hence new.
     """
-    rows = _INSERT(connection, rows=to_json([_record(message) for message in messages]).decode())
+    rows = _INSERT(connection, rows=to_json(messages, bytes_mode="hex").decode())
     stored = {row.id: row for row in rows}
     missing = [message for message in messages if message.id not in stored]
     others = _find(connection, missing) if missing else {}
@@ -146,13 +145,6 @@ def _accepted(row: Any, *, new_id: str | None = None) -> Accepted:
         warnings=row.warnings,
         is_new=row.id == new_id,
     )
-
-
-def _record(message: NewMessage) -> dict[str, Any]:
-    record = {name: getattr(message, name) for name in NewMessage.__slots__}
-    for name in ("fingerprint", "content", "destination_key"):
-        record[name] = base64.b64encode(record[name]).decode()
-    return record
 
 
 _AWAITED: Final = text(f"""
