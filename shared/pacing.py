@@ -27,22 +27,21 @@ class Pace:
 
 #: A refusal takes one step back: a line, or this share of many lines.
 STEP: Final = 0.01
-#: So many dials at the limit take one forward: at rest one call in 250 is refused.
+#: So many dials at the limit take one forward, or as many as there are lines, which is a call's length: at rest one
+#: call in 250 is refused, and of many lines few are tried before the first refusal is reported.
 DIALS_A_STEP: Final = 250
-#: While nothing is refused they weigh more and more; a lasting rise of the trunk is found in minutes.
-SLOW_DOUBLES_S: Final = 300.0
 #: One report takes no more than the rest: calls that ended since would make what is in flight look too small.
 LEAST: Final = 0.5
 #: Older reports of a refusal say nothing of the calls in flight now, in seconds.
 FRESH_S: Final = 10.0
-#: Lines that each dial at the limit adds far from what was refused; doubles with each quiet minute.
-QUICK: Final = 1 / 8
-QUICK_DOUBLES_S: Final = 60.0
-#: No dial adds more than this: a claim that adds lines and takes them must come to its end.
-STEEPEST: Final = 1 / 4
-#: Near is between these shares of the lines that were refused, a line less and two lines more at least.
+#: Lines that each dial at the limit adds below what was refused: what a cut took too much is back within a call's
+#: length. Less than one, as a claim that adds lines and takes them must come to its end.
+BACK: Final = 1 / 2
+#: Near is from this share of the lines that were refused, a line less at least.
 NEAR_FROM: Final = 0.97
-NEAR_TO: Final = 1.1
+#: Beyond what was refused by more than a step, growth doubles with each further step, up to so many lines a dial: a
+#: trunk that has grown is found in a number of dials, however long its calls are.
+QUICK: Final = 1 / 8
 #: Bulk lanes fill a part of the lines only: beyond what was refused they prove nothing, until it is long ago.
 FORGOTTEN_S: Final = 600.0
 
@@ -55,14 +54,16 @@ class Lines:
     refused: float
 
 
-def cut_lines(lines: float, *, in_flight: int, refused: int, is_new: bool, is_fresh: bool) -> Lines | None:
+def cut_lines(lines: float, *, in_flight: int, is_new: bool, is_fresh: bool) -> Lines | None:
     """
     What the trunk bears after it refused calls; None when the report changes nothing.
+
+    What was refused is what it seemed to bear, not what is in flight: of short calls many have ended when the report
+    comes, and growth back to what was refused is quick.
 
     Args:
         lines: What it seemed to bear.
         in_flight: Calls up now, without the refused ones.
-        refused: How many were.
         is_new: One of them was dialled after the last cut: only then it tells that this cut was not enough.
         is_fresh: One of them was dialled just now, so that *in_flight* is what the trunk was bearing.
     """
@@ -72,22 +73,17 @@ def cut_lines(lines: float, *, in_flight: int, refused: int, is_new: bool, is_fr
     bears = max(1.0, bears)
     if bears >= lines and not (is_new and lines <= 1):
         return None
-    return Lines(bears, min(lines, max(NEAR_TO * bears, float(in_flight + refused))))
+    return Lines(bears, lines)
 
 
-def grown_lines(lines: float, refused: float, *, quiet_s: float, dials: int) -> float:
-    """
-    Lines after *dials* more that met the limit: quickly up to near what was refused, slowly there, quickly beyond.
-
-    *quiet_s* is the time since the last cut.
-    """
+def grown_lines(lines: float, refused: float, *, dials: int) -> float:
+    """Lines after *dials* more that met the limit: quickly up to near what was refused, slowly there, then quicker."""
     near = min(NEAR_FROM * refused, refused - 1)
-    quick = min(STEEPEST, QUICK * 2 ** min(quiet_s / QUICK_DOUBLES_S, 30))
     if lines < near:
-        return min(near, lines + dials * quick)
-    if lines >= NEAR_TO * refused + 2:
-        return lines + dials * quick
-    return lines + dials * min(STEEPEST, _step(lines) / DIALS_A_STEP * 2 ** min(quiet_s / SLOW_DOUBLES_S, 30))
+        return min(near, lines + dials * BACK)
+    step = _step(lines)
+    steps_beyond = min(max((lines - refused) / step - 1, 0), 30)
+    return lines + dials * min(QUICK, step / max(DIALS_A_STEP, lines) * 2**steps_beyond)
 
 
 def _step(lines: float) -> float:

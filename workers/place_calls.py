@@ -39,8 +39,10 @@ _CLAIM_LIMIT: Final = 100
 #: Above 500 dials a second claims come at this distance, in seconds.
 _REST_ROW_S: Final = 0.002
 _REST_S: Final = 0.02
-#: Look again this soon, in seconds, while the pace or the cap holds messages back.
-_HELD_BACK_S: Final = 0.05
+#: With more waiting than senders, a claim waits for half of them to be free, or so long: claims stay few and large.
+_GATHER_S: Final = 0.02
+#: Look again this soon, in seconds, while the pace or the cap holds messages back; after twice that, if it gave none.
+_HELD_BACK_S: Final = 0.025
 #: And at least this often while 8x8's Retry-After does: the process may have to drain.
 _LOOK_AGAIN_S: Final = 1.0
 
@@ -91,12 +93,12 @@ class PlaceCalls:
 
     def _run(self, lane: Lane) -> None:
         stop_at = time.monotonic() + _RUN_S
-        wanted = 1
-        rest = self._rests[lane]
+        rest, is_full = self._rests[lane], False
         while time.monotonic() < stop_at:
             time.sleep(rest.left_s())
-            free = self.senders.wait_for_free(wanted, stop_at - time.monotonic())
-            if free < wanted:
+            free = self.senders.wait_for_free(self.senders.limit // 2, _GATHER_S) if is_full else 0
+            free = free or self.senders.wait_for_free(1, stop_at - time.monotonic())
+            if not free:
                 return
             asked = min(free, _CLAIM_LIMIT)
             started_at = time.monotonic()
@@ -105,9 +107,9 @@ class PlaceCalls:
             if not claimed.waiting:
                 return  # empty, paused, or only busy destinations wait: their end, or the sweeper, rings again
             if claimed.room < asked:
-                self.senders.pause(min(_LOOK_AGAIN_S, max(_HELD_BACK_S, claimed.held_s)))
-            # With all senders taken, wait for half of them: claims stay few and large.
-            wanted = max(1, self.senders.limit // 2) if len(claimed.calls) == asked else 1
+                held_s = _HELD_BACK_S if claimed.calls else 2 * _HELD_BACK_S
+                self.senders.pause(min(_LOOK_AGAIN_S, max(held_s, claimed.held_s)))
+            is_full = len(claimed.calls) == asked
         self._services.doorbell.ring(jobs.PLACE_CALLS[lane])
 
     def _claim(self, lane: Lane, wanted: int) -> claim.Claim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,8 +13,17 @@ import redis
 
 from deploy.bench.crew import difference, family_spent_s
 from deploy.engines import Engines
+from shared.db.tables import METADATA
 
 _EXTENSION: Final = "pg_stat_statements"
+_CHANGE: Final = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM)\s+([a-z_]+)")
+_READ: Final = re.compile(r"\b(FROM|JOIN)\s+([a-z_]+)")
+_WORDS: Final = 3
+#: Of the measured, without BEGIN and COMMIT, which are transactions; ours come from elsewhere.
+_COUNTED: Final = (
+    " FROM pg_stat_statements JOIN pg_database d ON d.oid = dbid WHERE d.datname = current_database()"
+    " AND query NOT ILIKE 'BEGIN%%' AND query NOT ILIKE 'COMMIT%%' AND query NOT ILIKE 'ROLLBACK%%'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,40 @@ class Reading:
     def total_s(self) -> float:
         """With the engines' as well."""
         return self.own_total_s + self.postgres_s + self.valkey_s
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """Calls of each statement and its milliseconds in PostgreSQL; empty where they are not counted."""
+
+    spent: Mapping[str, tuple[int, float]]
+
+    def until(self, later: Statements) -> Statements:
+        """What has been spent up to *later*."""
+        known = {text: self.spent.get(text, (0, 0.0)) for text in later.spent}
+        grown = {
+            text: (calls - known[text][0], spent_ms - known[text][1]) for text, (calls, spent_ms) in later.spent.items()
+        }
+        return Statements({text: spent for text, spent in grown.items() if spent[0]})
+
+    def top(self, count: int) -> list[tuple[str, int, float]]:
+        """Those that took longest: what each does, its calls and its milliseconds."""
+        ordered = sorted(self.spent.items(), key=lambda entry: entry[1][1], reverse=True)
+        return [(told(text), calls, spent_ms) for text, (calls, spent_ms) in ordered[:count]]
+
+
+def told(statement: str) -> str:
+    """What a statement does, in few words: the tables that it changes, else those that it reads."""
+    changes = dict.fromkeys(f"{verb.lower()} {table}" for verb, table in _named(_CHANGE, statement))
+    reads = dict.fromkeys(f"read {table}" for _, table in _named(_READ, statement))
+    words = [*(changes or reads or {" ".join(statement.split())[:60]: None})]
+    more = f" and {len(words) - _WORDS} more" if len(words) > _WORDS else ""
+    return ", ".join(words[:_WORDS]) + more
+
+
+def _named(pattern: re.Pattern[str], statement: str) -> list[tuple[str, str]]:
+    """Tables of ours after a verb: there are aliases and names of subqueries, too."""
+    return [(verb, table) for verb, table in pattern.findall(statement) if table in METADATA.tables]
 
 
 def enable_statement_counts(engines: Engines) -> bool:
@@ -96,13 +140,16 @@ class Meter:
             rings=int(commands.get("cmdstat_rpush", {}).get("calls", 0)),
         )
 
+    def by_statement(self) -> Statements:
+        """What each statement has cost so far."""
+        if not self.counts_statements:
+            return Statements({})
+        with self._connection.cursor() as cursor:
+            cursor.execute(f"SELECT query, sum(calls)::bigint, sum(total_exec_time)::float8{_COUNTED} GROUP BY 1", ())
+            return Statements({query: (int(calls), float(spent_ms)) for query, calls, spent_ms in cursor})
+
     def _statements(self) -> int:
-        """Those of the measured, without BEGIN and COMMIT, which are transactions; ours come from elsewhere."""
-        return self._one(
-            "SELECT COALESCE(sum(calls), 0)::bigint FROM pg_stat_statements"
-            " JOIN pg_database d ON d.oid = dbid WHERE d.datname = current_database()"
-            " AND query NOT ILIKE 'BEGIN%%' AND query NOT ILIKE 'COMMIT%%' AND query NOT ILIKE 'ROLLBACK%%'"
-        )
+        return self._one(f"SELECT COALESCE(sum(calls), 0)::bigint{_COUNTED}")
 
     def _one(self, statement: str, *values: Any) -> int:
         with self._connection.cursor() as cursor:

@@ -23,6 +23,7 @@ from deploy.bench.measures.latency import idle, latency, load
 from deploy.bench.measures.memory import memory
 from deploy.bench.measures.overload import overload
 from deploy.bench.measures.pacing import pacing
+from deploy.bench.measures.profile import profile
 from deploy.bench.measures.reconcile import reconcile
 from deploy.bench.measures.webhooks import webhooks
 from deploy.bench.result import Measured
@@ -49,6 +50,7 @@ MEASUREMENTS: Final = (
     Measurement("idle", idle, is_quick=True),
     Measurement("accept", accept, is_quick=True),
     Measurement("drain", drain, is_quick=True),
+    Measurement("profile", profile),
     Measurement("load", load),
     Measurement("webhooks", webhooks),
     Measurement("reconcile", reconcile),

@@ -30,6 +30,17 @@ class Plot:
     logarithmic: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Stacked bars in one frame: for each part, in the order they are piled up, its height in each bar."""
+
+    name: str
+    title: str
+    y: str
+    bars: list[str]
+    parts: dict[str, list[float]]
+
+
 @dataclass(slots=True)
 class Measured:
     """One measurement's yield. Keys are unique over the whole run: they start with the measurement's name."""
@@ -38,6 +49,7 @@ class Measured:
     title: str
     figures: list[Figure] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
+    bars: list[Bars] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     took_s: float = 0.0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import psutil
 from sqlalchemy import text
 
 from deploy import fleet
@@ -177,6 +178,10 @@ class Stage:
     def spent_s(self) -> dict[str, float]:
         """Processor seconds of each running role."""
         return {name: spent for crew in self._crews() for name, spent in crew.spent_s().items()}
+
+    def families(self) -> dict[str, list[psutil.Process]]:
+        """The living processes of each running role."""
+        return {name: family for crew in self._crews() for name, family in crew.families().items()}
 
     def memory_mib(self) -> dict[str, float]:
         """Resident memory of each role's largest process."""

@@ -1,7 +1,8 @@
 """Connections that know whether a request byte left, where they may go, and when all must be over."""
 
+from __future__ import annotations
+
 import http.client
-import io
 import socket
 import ssl
 import time
@@ -13,11 +14,13 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Final, cast
 
-from urllib3.connection import HTTPConnection, HTTPSConnection, _ResponseOptions
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from shared.errors import NotSent
 from shared.http.addresses import AddressGuard
+from shared.http.answer import Answer, TimedResponse
+from shared.http.exchange import Exchange
 
 # What ``socket.getaddrinfo`` gives: family, type, protocol, canonical name, socket address.
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
@@ -26,42 +29,10 @@ GetAddressInfo = Callable[..., Sequence[AddressInfo]]
 Origin = tuple[str, str, int]  # scheme, host, port
 
 _NONE: Final[Mapping[str, str]] = {}
-_MOST_FIELDS: Final = 100
-_LONGEST_LINE: Final = 65536  # bytes
-_BODILESS: Final = (http.client.NO_CONTENT, http.client.NOT_MODIFIED)
-
 _SOCKET_OPTIONS: Final = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
 )
-
-
-class Exchange:
-    """
-    The request one thread is sending: whether its first byte left, and how long it may still take.
-
-    Every wait on the socket asks here first and is cut to what is left of the whole, so a peer that drips its
-    answer, or its handshake, byte by byte gains nothing.
-    """
-
-    __slots__ = ("connect_s", "deadline", "is_sent", "read_s")
-
-    def __init__(self) -> None:
-        self.begin(connect_s=0.0, read_s=0.0, total_s=0.0)
-
-    def begin(self, *, connect_s: float, read_s: float, total_s: float) -> None:
-        """Start anew: nothing sent yet, and the clock of the whole runs. All in seconds."""
-        self.is_sent = False
-        self.connect_s = connect_s
-        self.read_s = read_s
-        self.deadline = time.monotonic() + total_s
-
-    def patience(self, silence_s: float) -> float:
-        """Seconds to wait for the peer's next sign of life; TimeoutError once the whole took too long."""
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return min(silence_s, left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +83,7 @@ class TrackedConnection(HTTPConnection):
         self._route = route
         self._used_at = time.monotonic()
         self._body = b""
-        self.response_class = cast("type[http.client.HTTPResponse]", partial(_TimedResponse, exchange))
+        self.response_class = cast("type[http.client.HTTPResponse]", partial(TimedResponse, exchange))
 
     @property
     def is_connected(self) -> bool:
@@ -120,7 +91,7 @@ class TrackedConnection(HTTPConnection):
         return time.monotonic() - self._used_at < self._route.max_idle_s and super().is_connected
 
     def request(  # type: ignore[override]
-        self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] = _NONE, **how: Any
+        self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] = _NONE, **_: Any
     ) -> None:
         """
         Send a request, *body* being bytes or None, in one write: one packet, one TLS record.
@@ -131,13 +102,19 @@ class TrackedConnection(HTTPConnection):
         fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         if not fields.isascii() or fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
             raise ValueError("a header holds a line end, or more than ASCII")
-        how.pop("chunked", None)
-        self._response_options = _ResponseOptions(request_method=method, request_url=url, **how)
         self._body = body or b""
         self.putrequest(method, url, skip_host=True, skip_accept_encoding=True)
         self._buffer: list[bytes]
         self._buffer.append(fields.encode().removesuffix(b"\r\n"))
         self.endheaders()
+
+    def getresponse(self) -> Answer:  # type: ignore[override]
+        """
+        Read the head of the answer.
+
+        urllib3 would check and copy its fields again and prepare for decoding, a quarter of an exchange's time.
+        """
+        return Answer(cast("TimedResponse", http.client.HTTPConnection.getresponse(self)))
 
     def send(self, data: Any) -> None:
         """Write head and body. From the first byte on, nobody can say that nothing happened."""
@@ -206,82 +183,3 @@ def _connected(sock: socket.socket, address: tuple[Any, ...], patience_s: float)
         sock.close()
         raise
     return sock
-
-
-class _TimedResponse(http.client.HTTPResponse):
-    """An answer whose every read is cut to what the exchange has left."""
-
-    # Of the parent, and unknown to its type stubs.
-    _method: str
-    _read_status: Callable[[], tuple[str, int, str]]
-    _check_close: Callable[[], bool]
-
-    def __init__(self, exchange: Exchange, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self._reader = _TimedReader(exchange, sock, self.fp.detach())
-        self.fp: io.BufferedReader = io.BufferedReader(self._reader)
-
-    def begin(self) -> None:
-        """
-        Read the head (RFC 9112).
-
-        The standard library takes one that breaks off for a whole one, and has the parser for e-mail read its
-        fields, a fifth of an exchange's time; we do neither.
-        """
-        status = http.client.CONTINUE
-        while status == http.client.CONTINUE:
-            version, status, reason = self._read_status()
-            self.headers = self.msg = self._read_fields()
-        if not version.startswith("HTTP/1."):
-            raise http.client.UnknownProtocol(version)
-        self.version = 10 if version == "HTTP/1.0" else 11
-        self.code = self.status = status
-        self.reason = reason.strip()
-        self.chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
-        self.chunk_left = None
-        self.length = self._announced_length()
-        self.will_close = self._check_close() or (not self.chunked and self.length is None)
-
-    def _read_fields(self) -> http.client.HTTPMessage:
-        fields = http.client.HTTPMessage()
-        for _ in range(_MOST_FIELDS):
-            line = self.fp.readline(_LONGEST_LINE)
-            if line in (b"\r\n", b"\n"):
-                return fields
-            if not line.endswith(b"\n"):
-                if self._reader.is_at_end:
-                    raise http.client.RemoteDisconnected("closed within the headers")
-                raise http.client.LineTooLong("header line")
-            name, colon, value = line.decode("latin-1").partition(":")
-            if not colon or not name or name != name.strip():  # folded lines are gone since RFC 9112 5.2
-                raise http.client.HTTPException("garbled header")
-            fields.set_raw(name, value.strip())
-        raise http.client.HTTPException("too many headers")
-
-    def _announced_length(self) -> int | None:
-        if self.status in _BODILESS or self._method == "HEAD":
-            return 0
-        length = self.headers.get("content-length", "").strip()
-        return int(length) if length.isascii() and length.isdigit() and not self.chunked else None
-
-
-class _TimedReader(io.RawIOBase):
-    def __init__(self, exchange: Exchange, sock: socket.socket, stream: io.RawIOBase) -> None:
-        self._exchange = exchange
-        self._sock = sock
-        self._stream = stream
-        self.is_at_end = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        exchange = self._exchange
-        self._sock.settimeout(exchange.patience(exchange.read_s))
-        count = self._stream.readinto(buffer)
-        self.is_at_end = count == 0
-        return count
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()

@@ -20,7 +20,8 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connectionpool import HTTPConnectionPool
 
 from shared.errors import NoReply, NotSent
-from shared.http.connection import Exchange, Origin, Route, pool_for
+from shared.http.connection import Origin, Route, pool_for
+from shared.http.exchange import Exchange
 
 # The first type that fits the innermost error names it in logs; whether a byte left is never read from here.
 _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
@@ -258,7 +259,7 @@ def _read(raw: Any, limit: int) -> bytes:
     chunks: list[bytes] = []
     room = limit + 1
     try:
-        while room > 0 and (chunk := raw.read(room, decode_content=False)):
+        while room > 0 and (chunk := raw.read(room)):
             chunks.append(chunk)
             room -= len(chunk)
     except BaseException:

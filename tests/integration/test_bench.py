@@ -26,6 +26,15 @@ def test_a_measurement_loses_and_doubles_nothing(scene, name):
     assert {goal.key for goal in GOALS if goal.key.startswith(f"{name}.")} <= figures.keys()
 
 
+def test_a_profile_tells_what_each_role_costs_or_why_it_cannot(scene):
+    (measured,) = programme.run(programme.chosen(["profile"], quick=False), scene, lambda _: None)
+
+    figures = by_key([measured])
+    assert all(figures[f"profile.{role}"].value is not None for role in ("web", "calls-otp", "events", "callbacks"))
+    assert figures["profile.sql1_ms"].value > 0
+    assert measured.bars or "py-spy" in measured.notes[0]
+
+
 def test_the_processes_of_every_role_are_known(scene):
     assert scene.stage.memory_mib().keys() == {"web", "calls-otp", "calls-bulk", "events", "callbacks", "sweeper"}
 

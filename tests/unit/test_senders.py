@@ -1,6 +1,10 @@
 """Senders do what they are given, no more than so many at once, and finish it when they drain."""
 
+import queue
+import random
 import threading
+import time
+from functools import partial
 
 from workers.senders import Senders
 
@@ -54,4 +58,43 @@ def test_whoever_waits_for_senders_is_let_go_when_the_process_stops():
 
     assert answers == [0]
     let_go.set()
+    senders.drain()
+
+
+def test_nothing_is_left_lying_whoever_asks_and_however_long_it_takes():
+    senders, done = Senders("test", 8), []
+
+    def ask(seed):
+        luck = random.Random(seed)
+        for number in range(400):
+            pause_s = luck.choice((0, 0, 0, 0.0005))
+            senders.start(lambda name=(seed, number), pause_s=pause_s: (time.sleep(pause_s), done.append(name)))
+            if luck.random() < 0.1:
+                assert senders.wait_for_free(luck.randint(1, 8), 10) > 0
+
+    askers = [threading.Thread(target=ask, args=(seed,)) for seed in range(3)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+
+    assert senders.wait_for_free(8, 10) == 8
+    assert len(set(done)) == len(done) == 1200
+    senders.drain()
+
+
+def test_of_two_that_wait_neither_forgets_the_other():
+    senders, let_go, answers = Senders("test", 2), [threading.Event(), threading.Event()], queue.SimpleQueue()
+    for event in let_go:
+        senders.start(partial(event.wait, 5))
+    waiters = [threading.Thread(target=lambda n=n: answers.put(senders.wait_for_free(n, 5))) for n in (1, 2)]
+    for waiter in waiters:
+        waiter.start()
+
+    let_go[0].set()
+    first = answers.get(timeout=2)
+    let_go[1].set()
+    second = answers.get(timeout=2)
+
+    assert (first, second) == (1, 2)
     senders.drain()

@@ -70,14 +70,12 @@ _RATE: Final = f"""LEAST(:rate, GREATEST({pacing.SLOWEST}, COALESCE(s.pace_refus
     GREATEST(0, EXTRACT(EPOCH FROM c.time - s.pace_cut_at)) / {pacing.PACE_HEALS_S} - 1, 3)), :rate)))::float8"""
 _BURST: Final = f"GREATEST(1, s.rate * {pacing.BURST_S})"
 _KEPT: Final = f"LEAST(GREATEST(1, {pacing.OTP_RESERVE} * {_BURST}), {_BURST} - 1)"
-_QUICK: Final = f"LEAST({pacing.STEEPEST}, {pacing.QUICK} * power(2, LEAST(t.quiet_s / {pacing.QUICK_DOUBLES_S}, 30)))"
-_SLOW: Final = f"""LEAST({pacing.STEEPEST}, GREATEST(1, {pacing.STEP} * t.lines) / {pacing.DIALS_A_STEP}
-        * power(2, LEAST(t.quiet_s / {pacing.SLOW_DOUBLES_S}, 30)))"""
 _NEAR: Final = f"LEAST({pacing.NEAR_FROM} * t.refused, t.refused - 1)"
+_STEP: Final = f"GREATEST(1, {pacing.STEP} * t.lines)"
 _GROWN: Final = f"""LEAST(:max_in_flight, CASE
-      WHEN t.lines < {_NEAR} THEN LEAST({_NEAR}, t.lines + t.taken * {_QUICK})
-      WHEN t.lines >= {pacing.NEAR_TO} * t.refused + 2 THEN t.lines + t.taken * {_QUICK}
-      ELSE t.lines + t.taken * {_SLOW} END)"""
+      WHEN t.lines < {_NEAR} THEN LEAST({_NEAR}, t.lines + t.taken * {pacing.BACK})
+      ELSE t.lines + t.taken * LEAST({pacing.QUICK}, {_STEP} / GREATEST({pacing.DIALS_A_STEP}, t.lines)
+        * power(2, LEAST(GREATEST((t.lines - t.refused) / {_STEP} - 1, 0), 30))) END)"""
 
 # Both statements travel in one round trip. The lock comes first and alone, so that the second statement's snapshot
 # sees every claim made before: the pace and the cap hold over all workers.

@@ -99,7 +99,6 @@ def _cut_lines(connection: Connection, pace: Pace, refused: Refused, facts: RowM
     cut = pacing.cut_lines(
         was,
         in_flight=facts["in_flight"],
-        refused=len(refused.lines),
         is_new=facts["lines_new"],
         is_fresh=bool(facts["lines_fresh"]),
     )
