@@ -47,7 +47,7 @@ def make_call_routes(site: Site) -> Blueprint:
         if isinstance(accepted, Problem):
             raise accepted
         answer = None
-        if wait_s := placements.wait_wanted(request.headers.get("Prefer", "")):
+        if wait_s := placements.wait_wanted(request.environ.get("HTTP_PREFER", "")):
             gate.step_aside(request.environ)
             answer = site.placements.wait(accepted.id, wait_s)
         response = json_answer(to_json({"success": True, "data": _data(site, accepted, answer)}))
