@@ -62,7 +62,12 @@ VERSION: Final = "a.xmin::text || ' ' || m.xmin::text"
 #: Tries after which a row that kills or fails its worker is set aside.
 MAX_TRIES: Final = 5
 
+# Nobody waits for the disk: a claim that dies with PostgreSQL is taken again at once, and whoever writes second finds
+# another version.
+_LAZILY: Final = "SELECT set_config('synchronous_commit', 'off', true)"
+
 _CLAIM: Final = Prepared(
+    _LAZILY,
     """
 UPDATE webhook_inbox SET attempts = attempts + 1, due_at = now() + :lease_s * interval '1 second'
 WHERE inbox_id IN (
@@ -105,12 +110,12 @@ class Question:
     source: str | None
 
 
-# Each question looks its attempts up by itself: joined as sets, a plan made while the table was small read it whole at
-# each use, and compared every event with every call that was not settled. By destination only: sent under two hours
+# Each question looks its rows up by itself: joined as sets, a plan made while the tables were small read them whole at
+# each use, and compared every event with every call that had no session yet. By destination only: sent under two hours
 # ago, still without a session, and not known to be refused. Nothing is locked; whoever writes asks for the version.
 _MATCH: Final = Prepared(
     f"""
-SELECT q.place, f.rank, a.attempt_id, a.session_id, a.subaccount_id, a.source, a.destination_key,
+SELECT q.place, a.rank, a.attempt_id, a.session_id, a.subaccount_id, a.source, a.destination_key,
   a.settled_at IS NOT NULL AS is_settled, a.key_pressed, a.answered_at,
   m.id AS message_id, COALESCE(m.attempt_id = a.attempt_id, false) AS is_current, m.status, m.lane, m.plays,
   m.seconds_per_play, m.deadline, m.max_attempts, m.spare_attempts,
@@ -120,17 +125,17 @@ SELECT q.place, f.rank, a.attempt_id, a.session_id, a.subaccount_id, a.source, a
 FROM json_to_recordset(:questions) AS q(
   place int, session_id text, client_request_id text, destination_key text, source text)
 CROSS JOIN LATERAL (
-  SELECT 0 AS rank, f.attempt_id FROM dial_attempts f WHERE f.session_id = q.session_id
+  SELECT 0 AS rank, f.xmin, f.* FROM dial_attempts f WHERE f.session_id = q.session_id
   UNION ALL
-  SELECT 1, f.attempt_id FROM dial_attempts f WHERE f.attempt_id = q.client_request_id AND f.session_id IS NULL
+  SELECT 1, f.xmin, f.* FROM dial_attempts f WHERE f.attempt_id = q.client_request_id AND f.session_id IS NULL
   UNION ALL
-  SELECT 2, f.attempt_id FROM dial_attempts f
+  SELECT 2, f.xmin, f.* FROM dial_attempts f
   WHERE q.client_request_id IS NULL AND f.destination_key = decode(q.destination_key, 'base64') AND f.source = q.source
     AND f.settled_at IS NULL AND f.session_id IS NULL
     AND (f.disposition IS NULL OR f.disposition = 'unknown') AND f.started_at > now() - interval '2 hours'
-  OFFSET 0
-) f JOIN dial_attempts a USING (attempt_id) JOIN messages m ON m.id = a.message_id
-ORDER BY q.place, f.rank
+) a
+CROSS JOIN LATERAL (SELECT m.xmin, m.* FROM messages m WHERE m.id = a.message_id OFFSET 0) m
+ORDER BY q.place, a.rank
 """,
     questions="json",
 )
