@@ -25,8 +25,8 @@ from workers.sweep import sweep_once
 SOURCE = "+6531580001"
 PROVIDER = "prov_test"
 _TABLES = (
-    "messages, dial_attempts, call_legs, webhook_inbox, feed_events, callbacks, endpoints, providers, lanes,"
-    " subaccounts, breakers, heartbeats, voices"
+    "messages, dial_attempts, call_legs, webhook_inbox, feed_events, callbacks, delivery_attempts, endpoints,"
+    " providers, lanes, subaccounts, breakers, heartbeats, voices"
 )
 _numbers = itertools.count(230000)
 
