@@ -34,6 +34,7 @@ class Candidate:
     spare_attempts: int
     accepted_attempts: int  # that 8x8 took or may have taken, this one included
     now: datetime
+    version: str = ""  # of the attempt and the message, as read
 
 
 def choose(

@@ -40,7 +40,8 @@ class Steps:
 
 def declare_actors(services: Services) -> Steps:
     """Bind every job to its step, on the process's broker."""
-    steps = Steps(PlaceCalls(services), ReconcileEvents(services), DeliverCallbacks(services))
+    deliver_callbacks = DeliverCallbacks(services)
+    steps = Steps(PlaceCalls(services), ReconcileEvents(services, deliver_callbacks), deliver_callbacks)
     broker = services.broker
 
     @dramatiq.actor(actor_name="place_calls", queue_name=jobs.PLACE_CALLS[Lane.OTP].queue, broker=broker)

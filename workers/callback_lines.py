@@ -43,6 +43,12 @@ class Lines:
             busy = [endpoint_id for endpoint_id in self._lines if self._is_busy(endpoint_id)]
             return busy, sum(len(line.waiting) + line.sending for line in self._lines.values() if line.is_failing)
 
+    def room(self, most: int) -> tuple[list[str], int]:
+        """The endpoints that nothing may be added for now, and how many callbacks may be until *most* are here."""
+        with self._changed:
+            busy = [endpoint_id for endpoint_id in self._lines if self._is_busy(endpoint_id)]
+            return busy, max(0, most - sum(len(line.waiting) + line.sending for line in self._lines.values()))
+
     def wait_for_room(self, busy: Sequence[str], timeout_s: float) -> bool:
         """Wait until one of the *busy* endpoints can take more, or somebody rings; False when there is none."""
         if not busy:

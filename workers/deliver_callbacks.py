@@ -86,6 +86,17 @@ class DeliverCallbacks:
         self._lines.ring()
         self._flight.run(self._run)
 
+    def room(self) -> callbacks.HandOver:
+        """What may be claimed for :meth:`take` now, without a doorbell and a claim in between."""
+        busy, room = self._lines.room(self.senders.limit)
+        return callbacks.HandOver(0 if self.senders.is_stopping else room, busy, self._lease_s)
+
+    def take(self, claimed: Sequence[callbacks.ClaimedCallback], claimed_at: float) -> None:
+        """Send what was claimed after *claimed_at* on the monotonic clock."""
+        for one in claimed:
+            if self._lines.add(one, claimed_at + _IN_HAND_S):
+                self.senders.start(partial(self._serve, one.endpoint_id))
+
     def stop(self) -> None:
         """Take nothing new."""
         self.senders.stop()
@@ -106,14 +117,11 @@ class DeliverCallbacks:
             # Half of the senders never wait for endpoints that are known to fail.
             room = max(0, self.senders.limit // 2 - failing)
             shares = callbacks.Shares(_WANTED, endpoint=_SHARE, failing=room, failing_endpoint=_FAILING_SHARE)
-            usable_until = time.monotonic() + _IN_HAND_S
             started_at = time.monotonic()
             claimed = self._services.database.run(
                 partial(callbacks.claim, shares=shares, lease_s=self._lease_s, busy_endpoints=busy), alone=True
             )
-            for one in claimed:
-                if self._lines.add(one, usable_until):
-                    self.senders.start(partial(self._serve, one.endpoint_id))
+            self.take(claimed, started_at)
             self._rest.after(len(claimed), started_at)
             if not busy and len(claimed) < _SHARE:
                 return  # that was all; what came since has a ring of its own

@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 
 from shared import jobs
 from shared.db.database import is_away
-from shared.db.queries import dial, inbox, moves, settle
+from shared.db.queries import dial, inbox, settle
+from shared.db.queries.callbacks import NOTHING
 from shared.db.queries.pacing import Refused
 from shared.lifecycle import TO_DIAL, Lane
 from shared.matching import Candidate, choose
@@ -23,6 +24,7 @@ from shared.sealing import Unsealable
 from shared.services import Services, pace_of, timing_of
 from shared.verdict import Finding, after_action, after_summary
 from shared.voice_api.events import CallAction, Malformed, SessionSummary, WebhookEvent, parse
+from workers.deliver_callbacks import DeliverCallbacks
 from workers.pacing import slow_down
 from workers.single_flight import SingleFlight
 
@@ -38,6 +40,9 @@ _LEASE_S: Final = 10
 #: An event without an attempt is tried again after a quarter of its age, within these seconds.
 _UNMATCHED_S: Final = (1.0, 60.0)
 
+#: A batch is given up after so many rounds in vain: somebody else changed its messages between look and write.
+_MOST_LOST: Final = 5
+
 log = structlog.get_logger()
 
 
@@ -49,11 +54,26 @@ class _Kept:
     event: WebhookEvent
 
 
-class ReconcileEvents:
-    """Claim, parse, match, apply: one transaction a batch. Running it twice changes nothing."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one webhook comes to, and the attempt that it belongs to."""
 
-    def __init__(self, services: Services) -> None:
+    kept: _Kept
+    attempt: Candidate | None
+    finding: Finding
+
+
+class ReconcileEvents:
+    """Claim, parse, match, write: three statements a batch. Running it twice changes nothing."""
+
+    def __init__(self, services: Services, callbacks: DeliverCallbacks | None = None) -> None:
+        """
+        Args:
+            services: Of the process.
+            callbacks: Sends the first callbacks from here; what it has no room for is left to the callback workers.
+        """
         self._services = services
+        self._callbacks = callbacks
         self._timing = timing_of(services.settings)
         self._pace = pace_of(services.settings)
         self._flight = SingleFlight()
@@ -83,35 +103,64 @@ class ReconcileEvents:
     def _claim(self, take: Callable[[Connection], list[inbox.InboxRow]]) -> int:
         """Take webhooks and apply them; says how many. Those tried before come alone, each with its own count."""
         rows = self._services.database.run(take, alone=True)
-        if not rows:
-            return 0
-        try:
-            self._apply(rows)
-        except Exception as error:
-            if is_away(error):
-                raise
-            log.exception("events_not_applied", events=len(rows), first=rows[0].inbox_id)
-            if len(rows) > 1:
-                self._one_by_one(rows)
+        kept = [_Kept(row, self._parsed(row)) for row in rows]
+        # In the order they came, summaries last.
+        waiting = self._apply(sorted(kept, key=lambda one: isinstance(one.event, SessionSummary)))
+        if len(kept) > 1:
+            for one in waiting:
+                self._apply([one])
         return len(rows)
 
-    def _one_by_one(self, batch: Sequence[inbox.InboxRow]) -> None:
-        for row in batch:
+    def _apply(self, kept: Sequence[_Kept]) -> Sequence[_Kept]:
+        """Apply events in rounds, at most one per message in each; what a failed round leaves is given back."""
+        waiting = kept
+        for _ in range(len(kept) + _MOST_LOST):
+            if not waiting:
+                break
             try:
-                self._apply([row])
+                waiting = self._round(waiting)
             except Exception as error:
                 if is_away(error):
                     raise
-                log.exception("event_not_applied", inbox_id=row.inbox_id, attempts=row.attempts)
+                first = waiting[0].row
+                log.exception("events_not_applied", events=len(waiting), first=first.inbox_id, attempts=first.attempts)
+                break
+        return waiting
 
-    def _apply(self, rows: Sequence[inbox.InboxRow]) -> None:
-        kept = [_Kept(row, self._parsed(row)) for row in rows]
-        moved, refused = self._services.database.run(partial(self._reconcile, kept=kept))
-        if any(one.callbacks for one in moved):
+    def _round(self, waiting: Sequence[_Kept]) -> list[_Kept]:
+        """Apply what can be; returns the rest."""
+        found, later = self._match(waiting)
+        for source in {one.finding.pause_source for one in found if one.finding.pause_source is not None}:
+            self._services.database.run(partial(self._pause, source=source))
+        lost = self._write(found)
+        slow_down(
+            self._services,
+            self._pace,
+            Refused(
+                lines=[name for one in found if (name := one.finding.refused_attempt) is not None and name not in lost]
+            ),
+        )
+        return [one.kept for one in found if one.attempt is not None and one.attempt.attempt_id in lost] + later
+
+    def _write(self, found: Sequence[_Found]) -> frozenset[str]:
+        """Write what the events come to and see to what follows; returns the attempts that changed meanwhile."""
+        batch = settle.Batch(
+            versions={one.attempt.attempt_id: one.attempt.version for one in found if one.attempt is not None},
+            moves=[one.finding.move for one in found if one.finding.move is not None],
+            settlements=[one.finding.settlement for one in found if one.finding.settlement is not None],
+            outcomes=[self._outcome(one) for one in found],
+            proven_sources=[one.finding.proven_source for one in found if one.finding.proven_source],
+        )
+        hand_over = NOTHING if self._callbacks is None else self._callbacks.room()
+        started_at = time.monotonic()
+        written = self._services.database.run(partial(settle.write, batch=batch, hand_over=hand_over), alone=True)
+        if self._callbacks is not None:
+            self._callbacks.take(written.handed, started_at)
+        if any(one.callbacks for one in written.moved):
             self._services.doorbell.ring(jobs.DELIVER_CALLBACKS)
-        for lane in {one.lane for one in moved if one.status in TO_DIAL}:
+        for lane in {one.lane for one in written.moved if one.status in TO_DIAL}:
             self._services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])
-        slow_down(self._services, self._pace, Refused(lines=refused))
+        return written.lost
 
     def _parsed(self, row: inbox.InboxRow) -> WebhookEvent:
         try:
@@ -119,32 +168,11 @@ class ReconcileEvents:
         except Unsealable:
             return Malformed("sealed with another key")
 
-    def _reconcile(self, connection: Connection, kept: Sequence[_Kept]) -> tuple[list[moves.Moved], list[str]]:
-        """Apply the events in the order they came, summaries last, at most one per message in each round.
-
-        Returns:
-            The messages that moved, and the attempts that 8x8 had no line for.
-        """
-        moved: list[moves.Moved] = []
-        refused: list[str] = []
-        waiting = sorted(kept, key=lambda one: isinstance(one.event, SessionSummary))
-        while waiting:
-            findings, waiting = self._round(connection, waiting)
-            batch = settle.Batch(
-                moves=[f.move for _, f in findings if f.move is not None],
-                settlements=[f.settlement for _, f in findings if f.settlement is not None],
-                outcomes=[self._outcome(one, finding) for one, finding in findings],
-                proven_sources=[f.proven_source for _, f in findings if f.proven_source],
-            )
-            moved += settle.write(connection, batch)
-            for source in {f.pause_source for _, f in findings if f.pause_source is not None}:
-                self._pause(connection, source)
-            refused += [f.refused_attempt for _, f in findings if f.refused_attempt is not None]
-        return moved, refused
-
-    def _round(self, connection: Connection, kept: Sequence[_Kept]) -> tuple[list[tuple[_Kept, Finding]], list[_Kept]]:
-        candidates = inbox.match(connection, [self._question(place, one) for place, one in enumerate(kept)])
-        findings: list[tuple[_Kept, Finding]] = []
+    def _match(self, kept: Sequence[_Kept]) -> tuple[list[_Found], list[_Kept]]:
+        """What each event comes to, and those whose message another one concerns first."""
+        questions = [self._question(place, one) for place, one in enumerate(kept)]
+        candidates = self._services.database.run(partial(inbox.match, questions=questions), alone=True)
+        found: list[_Found] = []
         later: list[_Kept] = []
         taken: set[str] = set()
         for place, one in enumerate(kept):
@@ -154,8 +182,9 @@ class ReconcileEvents:
                 later.append(one)
                 continue
             taken |= concerned
-            findings.append((one, self._finding(one, of_one)))
-        return findings, later
+            attempt = self._attempt(one.event, of_one)
+            found.append(_Found(one, attempt, self._finding(one, attempt)))
+        return found, later
 
     def _question(self, place: int, one: _Kept) -> inbox.Question:
         event = one.event
@@ -172,7 +201,17 @@ class ReconcileEvents:
     def _destination_key(self, event: CallAction | SessionSummary) -> bytes | None:
         return None if event.destination is None else self._services.sealer.destination_key(event.destination)
 
-    def _finding(self, one: _Kept, candidates: Sequence[Candidate]) -> Finding:
+    def _attempt(self, event: WebhookEvent, candidates: Sequence[Candidate]) -> Candidate | None:
+        if not isinstance(event, CallAction | SessionSummary) or event.is_inbound:
+            return None
+        return choose(
+            candidates,
+            subaccount_id=event.subaccount_id,
+            destination_key=self._destination_key(event),
+            source=event.source,
+        )
+
+    def _finding(self, one: _Kept, attempt: Candidate | None) -> Finding:
         event = one.event
         if isinstance(event, Malformed):
             return Finding("malformed")
@@ -180,28 +219,27 @@ class ReconcileEvents:
             return Finding("ignored")
         if event.is_inbound:
             return Finding("inbound")
-        attempt = choose(
-            candidates,
-            subaccount_id=event.subaccount_id,
-            destination_key=self._destination_key(event),
-            source=event.source,
-        )
         if attempt is None:
             return Finding("unmatched")
         if isinstance(event, CallAction):
             return after_action(event, attempt, self._timing)
         return after_summary(event, attempt, self._timing, luck=random.random())  # noqa: S311  jitter
 
-    def _outcome(self, one: _Kept, finding: Finding) -> settle.Outcome:
-        if finding.result != "unmatched":
-            return settle.Outcome(one.row.inbox_id, finding.result)
-        if one.row.age_s > self._services.settings.unmatched_event_seconds:
-            log.warning("event_never_matched", inbox_id=one.row.inbox_id)
-            return settle.Outcome(one.row.inbox_id, "unmatched")
+    def _outcome(self, found: _Found) -> settle.Outcome:
+        row, event = found.kept.row, found.kept.event
+        if found.attempt is not None or found.finding.result != "unmatched":
+            attempt_id = None if found.attempt is None else found.attempt.attempt_id
+            return settle.Outcome(row.inbox_id, found.finding.result, attempt_id)
+        if row.age_s > self._services.settings.unmatched_event_seconds:
+            log.warning("event_never_matched", inbox_id=row.inbox_id)
+            return settle.Outcome(row.inbox_id, "unmatched")
         least, most = _UNMATCHED_S
-        session_id = one.event.session_id if isinstance(one.event, CallAction | SessionSummary) else None
-        retry_in_s = min(most, max(least, one.row.age_s / 4))
-        return settle.Outcome(one.row.inbox_id, "unmatched", retry_in_s, session_id)
+        return settle.Outcome(
+            row.inbox_id,
+            "unmatched",
+            retry_in_s=min(most, max(least, row.age_s / 4)),
+            session_id=event.session_id if isinstance(event, CallAction | SessionSummary) else None,
+        )
 
     def _pause(self, connection: Connection, source: str) -> None:
         pause_s = self._services.settings.breaker_seconds

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
-from shared.db.queries import moves, sweep
+from shared.db.queries import inbox, moves, sweep
 from shared.lifecycle import Event, Move, Status
 from shared.voice_api.codes import ERROR_RULES
 from shared.voice_api.events import Malformed, SessionSummary
@@ -441,3 +442,125 @@ def row_of(stage):
 
     (row,) = stage.execute("SELECT inbox_id, dedupe_key, body, attempts FROM webhook_inbox")
     return replace(InboxRow(0, "", b"", 0, 0.0), dedupe_key=row.dedupe_key, body=bytes(row.body))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 40])
+@pytest.mark.parametrize("analysed", [True, False])
+def test_events_find_their_attempts_by_index_however_small_the_tables_were(stage, rows, analysed):
+    for _ in range(rows):
+        placed(stage, None)
+    if analysed:
+        stage.execute("ANALYZE dial_attempts, messages, webhook_inbox")
+
+    scans = [node for node in stage.plan(inbox._MATCH) if node["Node Type"].endswith("Scan") and "Index Name" in node]
+
+    assert len(scans) >= 5
+    assert all("Index Cond" in node for node in scans)
+
+
+def test_a_claim_waits_for_no_disk_and_what_follows_does(stage):
+    with stage.database.statement() as connection:
+        inbox.claim(connection, wanted=1, lease_s=10)
+
+        assert connection.execute(text("SHOW synchronous_commit")).scalar_one() == stage.synchronous_commit()
+
+
+class Overtaken(ReconcileEvents):
+    """Others are quicker, once: *meanwhile* happens between the look and the write."""
+
+    meanwhile = None
+    looks = 0
+
+    def _write(self, found):
+        self.looks += 1
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return super()._write(found)
+
+
+def overtaken(stage, meanwhile):
+    step = Overtaken(stage.services)
+    step.meanwhile = meanwhile
+    step()
+    return step
+
+
+def test_what_was_decided_on_a_message_that_changed_meanwhile_is_decided_again(stage):
+    id_, other = placed(stage), placed(stage, None)
+    stage.endpoint()
+    stage.execute("UPDATE messages SET due_at = now() WHERE id = :id", id=id_)
+    stage.keep_webhook(stage.summary(id_, "BUSY"), stage.summary(other))
+
+    step = overtaken(stage, stage.sweep)
+
+    assert step.looks == 2
+    assert (stage.state(id_), stage.state(other)) == (("busy", "busy"), ("delivered", None))
+    assert [event.type for event in stage.events(id_)] == ["message.undetermined", "message.corrected"]
+    assert len(stage.execute("SELECT * FROM call_legs")) == 2
+    assert stage.inbox_results() == ["applied", "applied"]
+
+
+def test_a_key_that_another_worker_stores_meanwhile_is_told_with_the_end(stage):
+    id_ = placed(stage)
+    stage.execute("UPDATE messages SET status = 'answered' WHERE id = :id", id=id_)
+    stage.keep_webhook(stage.summary(id_))
+
+    def press():
+        stage.execute("UPDATE dial_attempts SET key_pressed = '7' WHERE message_id = :id", id=id_)
+
+    step = overtaken(stage, press)
+
+    assert step.looks == 2
+    assert stage.events(id_)[-1].facts["keyPressed"] == "7"
+
+
+def test_a_summary_that_two_workers_hold_is_applied_once(stage):
+    id_ = placed(stage)
+    stage.endpoint()
+    stage.keep_webhook(stage.summary(id_))
+
+    def another():
+        stage.execute("UPDATE webhook_inbox SET due_at = now(), attempts = 0")
+        stage.reconcile()
+
+    step = overtaken(stage, another)
+
+    assert step.looks == 2
+    assert stage.state(id_) == ("delivered", None)
+    assert (len(stage.events(id_)), len(stage.callbacks(id_))) == (1, 1)
+
+
+def test_a_write_that_waited_for_a_lock_looks_at_what_it_waited_for(stage):
+    id_ = placed(stage)
+    stage.execute("UPDATE messages SET due_at = now()")
+    stage.keep_webhook(stage.summary(id_, "BUSY"))
+    reconciling = threading.Thread(target=stage.reconcile)
+
+    with stage.database.transaction() as connection:
+        rows = sweep.overdue(connection, Status.PLACED, sweep.START, 10)
+        reconciling.start()
+        stage.wait_for_a_lock()
+        moves.apply(connection, [Move(row.id, Event.SUMMARY_MISSING, row.attempt_id, reason="x") for row in rows])
+    reconciling.join(10)
+
+    assert [event.type for event in stage.events(id_)] == ["message.undetermined", "message.corrected"]
+    assert stage.message(id_).status == "busy"
+
+
+def test_a_batch_whose_messages_change_without_end_is_left_to_its_lease(stage):
+    id_ = placed(stage)
+    stage.keep_webhook(stage.summary(id_))
+
+    class Unlucky(ReconcileEvents):
+        def _write(self, found):
+            stage.execute("UPDATE dial_attempts SET key_pressed = '7' WHERE message_id = :id", id=id_)
+            return super()._write(found)
+
+    Unlucky(stage.services)()
+    left = stage.execute("SELECT processed_at, attempts, due_at > now() AS leased FROM webhook_inbox")
+    stage.execute("UPDATE webhook_inbox SET due_at = now()")
+    stage.reconcile()
+
+    assert left == [(None, 1, True)]
+    assert stage.inbox_results() == ["applied"]

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,8 +25,8 @@ from workers.sweep import sweep_once
 SOURCE = "+6531580001"
 PROVIDER = "prov_test"
 _TABLES = (
-    "messages, dial_attempts, call_legs, webhook_inbox, feed_events, callbacks, endpoints, providers, lanes,"
-    " subaccounts, breakers, heartbeats, voices"
+    "messages, dial_attempts, call_legs, webhook_inbox, feed_events, callbacks, delivery_attempts, endpoints,"
+    " providers, lanes, subaccounts, breakers, heartbeats, voices"
 )
 _numbers = itertools.count(230000)
 
@@ -39,6 +40,12 @@ class RecordingDoorbell(Doorbell):
 
     def ring(self, job):
         self.asked.append(job)
+
+
+def _nodes(plan):
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from _nodes(child)
 
 
 class Stage:
@@ -146,6 +153,25 @@ class Stage:
         if disabled:
             self.execute("UPDATE endpoints SET disabled_at = now() WHERE endpoint_id = :id", id=id_)
         return id_
+
+    def plan(self, prepared):
+        """The nodes of the plan that a worker's connection makes of a statement, for whatever values."""
+        with self.database.engine.connect() as connection:
+            ((name, sql),) = prepared._prepare.items()
+            connection.exec_driver_sql(sql)
+            nulls = ", ".join(["NULL"] * len(set(re.findall(r"[$]\d+", sql))))
+            explained = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) EXECUTE {name}({nulls})").scalar_one()
+            connection.exec_driver_sql("DEALLOCATE ALL")
+        return list(_nodes(explained[0]["Plan"]))
+
+    def synchronous_commit(self):
+        """What a new connection commits by."""
+        return self.execute("SHOW synchronous_commit")[0].synchronous_commit
+
+    def wait_for_a_lock(self):
+        """Until somebody waits for a row that another transaction holds."""
+        while not self.execute("SELECT FROM pg_locks WHERE NOT granted"):
+            pass
 
     def message(self, id_):
         return self.execute("SELECT * FROM messages WHERE id = :id", id=id_)[0]

@@ -120,6 +120,19 @@ def claim(
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """How many new callbacks may be claimed by whoever writes them, in the same statement."""
+
+    room: int
+    busy_endpoints: Sequence[str]
+    lease_s: float
+
+
+#: All are left to others.
+NOTHING: Final = HandOver(0, (), 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """What one POST to an endpoint came to."""
 

@@ -56,10 +56,18 @@ class InboxRow:
     age_s: float
 
 
+#: Of an attempt *a* and its message *m*: changes whenever one of the two does.
+VERSION: Final = "a.xmin::text || ' ' || m.xmin::text"
+
 #: Tries after which a row that kills or fails its worker is set aside.
 MAX_TRIES: Final = 5
 
+# Nobody waits for the disk: a claim that dies with PostgreSQL is taken again at once, and whoever writes second finds
+# another version.
+_LAZILY: Final = "SELECT set_config('synchronous_commit', 'off', true)"
+
 _CLAIM: Final = Prepared(
+    _LAZILY,
     """
 UPDATE webhook_inbox SET attempts = attempts + 1, due_at = now() + :lease_s * interval '1 second'
 WHERE inbox_id IN (
@@ -102,49 +110,43 @@ class Question:
     source: str | None
 
 
-# By destination only: sent under two hours ago, still without a session, and not known to be refused.
-_FOUND: Final = """
-WITH asked AS (
-  SELECT * FROM json_to_recordset(:questions) AS x(
-    place int, session_id text, client_request_id text, destination_key text, source text)
-), found AS (
-  SELECT q.place, 0 AS rank, a.attempt_id FROM asked q JOIN dial_attempts a ON a.session_id = q.session_id
-  UNION ALL
-  SELECT q.place, 1, a.attempt_id FROM asked q JOIN dial_attempts a ON a.attempt_id = q.client_request_id
-  WHERE a.session_id IS NULL
-  UNION ALL
-  SELECT q.place, 2, a.attempt_id FROM asked q
-  JOIN dial_attempts a ON a.destination_key = decode(q.destination_key, 'base64') AND a.source = q.source
-  WHERE q.client_request_id IS NULL AND a.settled_at IS NULL AND a.session_id IS NULL
-    AND (a.disposition IS NULL OR a.disposition = 'unknown') AND a.started_at > now() - interval '2 hours'
-)
-"""
-
-# First the messages are locked, in the order of their ids, then they are read: what is decided on holds until it is
-# written. Two statements, as each has a snapshot of its own.
+# Each question looks its rows up by itself: joined as sets, a plan made while the tables were small read them whole at
+# each use, and compared every event with every call that had no session yet. By destination only: sent under two hours
+# ago, still without a session, and not known to be refused. Nothing is locked; whoever writes asks for the version.
 _MATCH: Final = Prepared(
     f"""
-{_FOUND}SELECT m.id FROM messages m
-WHERE m.id IN (SELECT a.message_id FROM found f JOIN dial_attempts a USING (attempt_id))
-ORDER BY m.id FOR NO KEY UPDATE
-""",
-    f"""
-{_FOUND}SELECT f.place, f.rank, a.attempt_id, a.session_id, a.subaccount_id, a.source, a.destination_key,
+SELECT q.place, a.rank, a.attempt_id, a.session_id, a.subaccount_id, a.source, a.destination_key,
   a.settled_at IS NOT NULL AS is_settled, a.key_pressed, a.answered_at,
   m.id AS message_id, COALESCE(m.attempt_id = a.attempt_id, false) AS is_current, m.status, m.lane, m.plays,
   m.seconds_per_play, m.deadline, m.max_attempts, m.spare_attempts,
   (SELECT count(*) FROM dial_attempts s WHERE s.message_id = m.id
      AND ({MAYBE_ACCEPTED} OR s.attempt_id = a.attempt_id)) AS accepted_attempts,
-  now() AS now
-FROM found f JOIN dial_attempts a USING (attempt_id) JOIN messages m ON m.id = a.message_id
-ORDER BY f.place, f.rank
+  {VERSION} AS version, now() AS now
+FROM json_to_recordset(:questions) AS q(
+  place int, session_id text, client_request_id text, destination_key text, source text)
+CROSS JOIN LATERAL (
+  SELECT 0 AS rank, f.xmin, f.* FROM dial_attempts f WHERE f.session_id = q.session_id
+  UNION ALL
+  SELECT 1, f.xmin, f.* FROM dial_attempts f WHERE f.attempt_id = q.client_request_id AND f.session_id IS NULL
+  UNION ALL
+  SELECT 2, f.xmin, f.* FROM dial_attempts f
+  WHERE q.client_request_id IS NULL AND f.destination_key = decode(q.destination_key, 'base64') AND f.source = q.source
+    AND f.settled_at IS NULL AND f.session_id IS NULL
+    AND (f.disposition IS NULL OR f.disposition = 'unknown') AND f.started_at > now() - interval '2 hours'
+) a
+CROSS JOIN LATERAL (SELECT m.xmin, m.* FROM messages m WHERE m.id = a.message_id OFFSET 0) m
+ORDER BY q.place, a.rank
 """,
     questions="json",
 )
 
 
 def match(connection: Connection, questions: Sequence[Question]) -> dict[int, list[Candidate]]:
-    """The attempts that each event may belong to, best first; the choice is made in ``shared.matching``."""
+    """
+    The attempts that each event may belong to, best first; the choice is made in ``shared.matching``.
+
+    They may change before what was decided is written: see :func:`shared.db.queries.settle.write`.
+    """
     asked = [
         {
             "place": question.place,

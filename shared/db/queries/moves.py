@@ -37,7 +37,7 @@ asked AS (
 ), locked AS (
   SELECT m.status AS was, x.*
   FROM asked x JOIN messages m ON m.id = x.message_id
-  WHERE m.status = ANY (x.sources) AND (x.attempt_id IS NULL OR m.attempt_id = x.attempt_id)
+  WHERE m.status = ANY (x.sources) AND (x.attempt_id IS NULL OR m.attempt_id = x.attempt_id) {{only}}
   ORDER BY m.id
   FOR NO KEY UPDATE OF m
 ), moved AS (
@@ -54,8 +54,9 @@ asked AS (
     updated_at = now()
   FROM locked x
   WHERE m.id = x.message_id
-  RETURNING m.id, m.provider_id, m.lane, m.status, m.reason, m.endpoint_id, m.attempt, m.session_id,
-            x.was, x.event_id, x.facts
+  RETURNING m.id, m.provider_id, m.message_id, m.lane, m.status, m.reason, m.endpoint_id, m.destination_masked,
+    m.metadata, x.was, x.event_id,
+    jsonb_build_object('attempts', m.attempt, 'sessionId', m.session_id) || x.facts AS facts
 ), told AS (
   SELECT *, CASE WHEN was = 'undetermined' THEN '{CORRECTED}' ELSE 'message.' || status END AS type,
          row_number() OVER (PARTITION BY provider_id ORDER BY event_id) AS place
@@ -72,38 +73,53 @@ asked AS (
   RETURNING p.provider_id, p.last_sequence - c.told AS base
 ), events AS (
   INSERT INTO feed_events (event_id, provider_id, sequence, message_id, type, status, reason, facts)
-  SELECT t.event_id, t.provider_id, n.base + t.place, t.id, t.type, t.status, t.reason,
-         jsonb_build_object('attempts', t.attempt, 'sessionId', t.session_id) || t.facts
+  SELECT t.event_id, t.provider_id, n.base + t.place, t.id, t.type, t.status, t.reason, t.facts
   FROM told t JOIN numbered n USING (provider_id)
   RETURNING event_id
 ), heard AS (
-  INSERT INTO callbacks (callback_id, event_id, endpoint_id, message_id, state, due_at, finished_at)
-  SELECT 'cb_' || substr(t.event_id, 5) || '_' || row_number() OVER (PARTITION BY t.event_id ORDER BY e.endpoint_id),
-         t.event_id, e.endpoint_id, t.id,
-         CASE WHEN e.disabled_at IS NULL THEN 'due' ELSE 'parked' END,
-         CASE WHEN e.disabled_at IS NULL THEN now() END,
-         CASE WHEN e.disabled_at IS NOT NULL THEN now() END
+  SELECT 'cb_' || substr(t.event_id, 5) || '_' || row_number() OVER (PARTITION BY t.event_id ORDER BY e.endpoint_id)
+      AS callback_id, t.event_id, t.id, t.provider_id, t.place, t.message_id, t.type, t.facts, t.destination_masked,
+    t.metadata, e.endpoint_id, e.url, e.secret, e.disabled_at IS NOT NULL AS is_disabled, {{taken}} AS is_taken
   FROM told t JOIN endpoints e ON e.provider_id = t.provider_id AND t.type = ANY (e.event_types)
     AND (t.endpoint_id IS NULL OR e.endpoint_id = t.endpoint_id)
-  RETURNING message_id
+), written AS (
+  INSERT INTO callbacks (callback_id, event_id, endpoint_id, message_id, attempts, state, due_at, finished_at)
+  SELECT callback_id, event_id, endpoint_id, id, is_taken::int,
+    CASE WHEN is_disabled THEN 'parked' WHEN is_taken THEN 'sending' ELSE 'due' END,
+    CASE WHEN is_disabled THEN NULL WHEN is_taken THEN {{lease_ends}} ELSE now() END,
+    CASE WHEN is_disabled THEN now() END
+  FROM heard
+), opened AS (
+  INSERT INTO delivery_attempts (callback_id, number) SELECT callback_id, 1 FROM heard WHERE is_taken
 )"""
 
 _MOVED: Final = """
-SELECT m.id, m.lane, m.status, m.was, (SELECT count(*) FROM heard h WHERE h.message_id = m.id) AS callbacks
+SELECT m.id, m.lane, m.status, m.was, (SELECT count(*) FROM heard h WHERE h.id = m.id) AS callbacks
 FROM moved m
 """
 
+#: Of an endpoint *e* that hears of an event *t*: whoever writes the event sends the callback, too.
+_TAKEN: Final = """(e.disabled_at IS NULL AND e.failing_since IS NULL AND e.endpoint_id <> ALL (:busy_endpoints)
+      AND row_number() OVER (ORDER BY t.event_id, e.endpoint_id) <= :room)"""
 
-def together(*others: str, select: str = _MOVED, **types: str) -> Prepared:
+
+def together(*others: str, select: str = _MOVED, only: str = "", hands_over: bool = False, **types: str) -> Prepared:
     """
     The guarded UPDATE with its feed events and callbacks, in one statement with what belongs to the same step.
 
     Args:
         others: Further common table expressions, each on other tables than ours.
         select: What comes back; by default what :func:`moved` takes.
+        only: A further condition on a move *x* of a message *m*.
+        hands_over: Callbacks of endpoints that are well are claimed at once for whoever writes, up to ``room``.
         types: Of their values.
     """
-    return Prepared("WITH " + ",\n".join((*others, _STEPS)) + select, moves="json", **types)
+    taken, lease_ends = "false", "NULL"
+    if hands_over:
+        taken, lease_ends = _TAKEN, "now() + :lease_s * interval '1 second'"
+        types |= {"busy_endpoints": "text[]", "room": "int", "lease_s": "float8"}
+    steps = _STEPS.format(only=only, taken=taken, lease_ends=lease_ends)
+    return Prepared("WITH " + ",\n".join((*others, steps)) + select, moves="json", **types)
 
 
 _APPLY: Final = together()

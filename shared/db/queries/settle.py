@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,11 +10,23 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from shared.db.queries import moves
-from shared.lifecycle import Move
+from shared.db.queries.callbacks import NOTHING, ClaimedCallback, HandOver
+from shared.db.queries.inbox import VERSION
+from shared.lifecycle import Move, Status
 from shared.verdict import Settlement
 from shared.voice_api.events import Leg
 
-_SETTLED: Final = """settled AS (
+# What was decided holds only while attempt and message are as they were read. IS TRUE keeps these looks apart from
+# their statement's joins: each is one into a hash.
+_HELD: Final = f"""held AS (
+SELECT a.attempt_id, m.id FROM json_to_recordset(:believed) AS b(attempt_id text, version text)
+JOIN dial_attempts a USING (attempt_id) JOIN messages m ON m.id = a.message_id
+WHERE {VERSION} = b.version
+ORDER BY m.id FOR NO KEY UPDATE OF m, a
+)"""
+_IF_HELD: Final = "({} IN (SELECT attempt_id FROM held)) IS TRUE"
+
+_SETTLED: Final = f"""settled AS (
 UPDATE dial_attempts a SET
   session_id = COALESCE(a.session_id, s.session_id),
   answered_at = COALESCE(a.answered_at, s.answered_at),
@@ -33,10 +45,10 @@ FROM json_to_recordset(:settlements) AS s(
   attempt_id text, session_id text, answered_at timestamptz, key_pressed text, session_status text,
   session_status_raw text, error_code bigint, error_message text, last_action text, session_started_at timestamptz,
   session_ended_at timestamptz, duration_seconds int, heard text)
-WHERE a.attempt_id = s.attempt_id
+WHERE a.attempt_id = s.attempt_id AND {_IF_HELD.format("s.attempt_id")}
 )"""
 
-_LEGS: Final = """legs AS (
+_LEGS: Final = f"""legs AS (
 INSERT INTO call_legs (session_id, leg, attempt_id, call_id, direction, call_status, call_status_raw, initiated_at,
   connected_at, disconnected_at, duration_seconds, source_country, destination_country, mos, packet_loss_rate,
   jitter_ms)
@@ -44,6 +56,7 @@ SELECT * FROM json_to_recordset(:legs) AS x(
   session_id text, leg text, attempt_id text, call_id text, direction text, call_status text, call_status_raw text,
   initiated_at timestamptz, connected_at timestamptz, disconnected_at timestamptz, duration_seconds int,
   source_country text, destination_country text, mos float8, packet_loss_rate float8, jitter_ms float8)
+WHERE {_IF_HELD.format("x.attempt_id")}
 ON CONFLICT DO NOTHING
 )"""
 
@@ -75,18 +88,20 @@ class Outcome:
 
     inbox_id: int
     result: str
+    attempt_id: str | None = None  # that it belongs to
     retry_in_s: float | None = None
     session_id: str | None = None
 
 
-_CLOSED: Final = """closed AS (
+_CLOSED: Final = f"""closed AS (
 UPDATE webhook_inbox i SET
   result = o.result, session_id = o.session_id,
   attempts = CASE WHEN o.retry_in_s IS NULL THEN i.attempts ELSE 0 END,
   processed_at = CASE WHEN o.retry_in_s IS NULL THEN now() END,
   due_at = now() + COALESCE(o.retry_in_s, 0) * interval '1 second'
-FROM json_to_recordset(:outcomes) AS o(inbox_id bigint, result text, retry_in_s float8, session_id text)
-WHERE i.inbox_id = o.inbox_id
+FROM json_to_recordset(:outcomes) AS o(
+  inbox_id bigint, result text, attempt_id text, retry_in_s float8, session_id text)
+WHERE i.inbox_id = o.inbox_id AND (o.attempt_id IS NULL OR {_IF_HELD.format("o.attempt_id")})
 )"""
 
 
@@ -94,8 +109,31 @@ _PROVEN: Final = """proven AS (
 DELETE FROM breakers WHERE scope = 'source' AND name = ANY (:proven) AND probing
 )"""
 
+_WRITTEN: Final = """
+SELECT l.lost, m.id, m.lane, m.status, m.was, m.reason,
+  (m.id IN (SELECT id FROM heard WHERE NOT is_taken AND NOT is_disabled)) IS TRUE AS is_due,
+  h.callback_id, h.endpoint_id, h.url, h.secret, h.event_id, h.type, n.base + h.place AS sequence, now() AS occurred_at,
+  h.facts, h.message_id, h.destination_masked, h.metadata
+FROM (SELECT ARRAY(SELECT attempt_id FROM json_to_recordset(:believed) AS b(attempt_id text)
+  WHERE attempt_id NOT IN (SELECT attempt_id FROM held)) AS lost) l
+LEFT JOIN moved m ON true LEFT JOIN heard h ON h.id = m.id AND h.is_taken
+LEFT JOIN numbered n ON n.provider_id = h.provider_id
+"""
+
 _WRITE: Final = moves.together(
-    _SETTLED, _LEGS, _CLOSED, _PROVEN, settlements="json", legs="json", outcomes="json", proven="text[]"
+    _HELD,
+    _SETTLED,
+    _LEGS,
+    _CLOSED,
+    _PROVEN,
+    select=_WRITTEN,
+    only="AND (x.message_id IN (SELECT id FROM held)) IS TRUE",
+    hands_over=True,
+    believed="json",
+    settlements="json",
+    legs="json",
+    outcomes="json",
+    proven="text[]",
 )
 
 
@@ -103,28 +141,51 @@ _WRITE: Final = moves.together(
 class Batch:
     """What some events come to."""
 
+    versions: Mapping[str, str]  # of the attempts that they belong to, as read
     moves: Sequence[Move]
     settlements: Sequence[Settlement]
     outcomes: Sequence[Outcome]
     proven_sources: Sequence[str] = ()  # caller ids that 8x8 took after all
 
 
-def write(connection: Connection, batch: Batch) -> list[moves.Moved]:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a batch."""
+
+    lost: frozenset[str]  # attempts that changed since they were read: nothing of their events is written
+    moved: Sequence[moves.Moved]  # with the callbacks that are due
+    handed: Sequence[ClaimedCallback]  # callbacks that the caller has to send, in the order of their events
+
+
+def write(connection: Connection, batch: Batch, hand_over: HandOver = NOTHING) -> Written:
     """
     Store what events tell of their attempts, the summaries' call legs and what became of the events; move the messages.
 
-    Returns:
-        The messages that moved, see :func:`shared.db.queries.moves.apply`.
+    Where an attempt or its message has changed since :func:`shared.db.queries.inbox.match` read it, nothing is.
     """
     rows = _WRITE(
         connection,
+        believed=_json([{"attempt_id": name, "version": version} for name, version in batch.versions.items()]),
         settlements=_json([_fields(settlement, leave_out="legs") for settlement in batch.settlements]),
         legs=_json([_leg(one, place, leg) for one in batch.settlements for place, leg in enumerate(one.legs)]),
         outcomes=_json([_fields(outcome) for outcome in batch.outcomes]),
         proven=sorted(set(batch.proven_sources)),
         moves=moves.as_json(batch.moves),
-    )
-    return moves.moved(rows)
+        room=hand_over.room,
+        busy_endpoints=list(hand_over.busy_endpoints),
+        lease_s=hand_over.lease_s,
+    ).all()
+    moved = {
+        row.id: moves.Moved(row.id, row.lane, Status(row.status), Status(row.was), row.is_due) for row in rows if row.id
+    }
+    handed = [_handed(row) for row in rows if row.callback_id is not None]
+    return Written(frozenset(rows[0].lost), list(moved.values()), sorted(handed, key=lambda one: one.sequence))
+
+
+def _handed(row: Any) -> ClaimedCallback:
+    values = {name: value for name, value in row._asdict().items() if name in ClaimedCallback.__slots__}
+    values |= {"attempts": 1, "failures_forgiven": 0, "is_failing": False, "secret": bytes(row.secret)}
+    return ClaimedCallback(**values)
 
 
 def _fields(value: Settlement | Outcome, leave_out: str | None = None) -> dict[str, Any]:
