@@ -15,7 +15,7 @@ from shared.strand import aside
 T = TypeVar("T")
 
 #: However much somebody hurries: seconds between two loads.
-_SOONEST_S: Final = 0.1
+_SOONEST_S: Final = 0.25
 
 log = structlog.get_logger()
 

@@ -78,7 +78,7 @@ class DeliverCallbacks:
         self._deliveries: GroupCommitter[callbacks.Delivery, None] = GroupCommitter(
             "deliveries",
             self._record,
-            bounds=Bounds(batch=200, waiting=100_000, patience_s=20, pause_s=0, rest_row_s=_REST_ROW_S, rest_s=0.1),
+            bounds=Bounds(batch=200, waiting=100_000, patience_s=20, pause_s=0, rest_row_s=0.01, rest_s=0.1),
         )
 
     def __call__(self) -> None:
@@ -88,7 +88,7 @@ class DeliverCallbacks:
 
     def room(self) -> callbacks.HandOver:
         """What may be claimed for :meth:`take` now, without a doorbell and a claim in between."""
-        busy, room = self._lines.room(self.senders.limit)
+        busy, room = self._lines.room(2 * self.senders.limit)  # as many again may wait
         return callbacks.HandOver(0 if self.senders.is_stopping else room, busy, self._lease_s)
 
     def take(self, claimed: Sequence[callbacks.ClaimedCallback], claimed_at: float) -> None:

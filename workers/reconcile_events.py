@@ -31,8 +31,8 @@ from workers.single_flight import SingleFlight
 _RUN_S: Final = 15
 _CLAIM_LIMIT: Final = 200
 #: Above 500 events a second batches come at this distance, in seconds.
-_REST_ROW_S: Final = 0.002
-_REST_S: Final = 0.05
+_REST_ROW_S: Final = 0.004
+_REST_S: Final = 0.1
 #: Seconds between looks for webhooks that were tried before.
 _AGAIN_S: Final = 0.25
 #: A worker that dies leaves its webhooks to others after this long, in seconds.

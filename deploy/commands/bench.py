@@ -48,7 +48,7 @@ def bench(quick: bool, only: Sequence[str], results: Path | None, as_json: bool)
         raise Problem(f"--only: {', '.join(unknown)} is none of {', '.join(known)}", WRONG_USE)
     console = Console(stderr=as_json, width=None if Console().is_terminal else 200, highlight=False)
     measured, around = _measured(programme.chosen(only, quick=quick), console, quick=quick)
-    _tell(measured, around, console, results or _RESULTS, as_json=as_json)
+    _tell(measured, around, console, results or _RESULTS, as_json=as_json, is_part=bool(only))
 
 
 def _measured(wanted: Sequence[Measurement], console: Console, *, quick: bool) -> tuple[list[Measured], Circumstances]:
@@ -77,13 +77,17 @@ def _measured(wanted: Sequence[Measurement], console: Console, *, quick: bool) -
     return measured, replace(around, engines=engines)
 
 
-def _tell(measured: list[Measured], around: Circumstances, console: Console, path: Path, *, as_json: bool) -> None:
+def _tell(
+    measured: list[Measured], around: Circumstances, console: Console, path: Path, *, as_json: bool, is_part: bool
+) -> None:
     from deploy.bench import plots, report
     from deploy.bench.goals import judge
     from deploy.bench.result import by_key
 
     figures = by_key(measured)
-    verdicts = judge(figures)
+    # A whole run shows its gaps; a part of one shows itself.
+    asked = {one.name for one in measured}
+    verdicts = [one for one in judge(figures) if not is_part or one.goal.key.partition(".")[0] in asked]
     measured_goals = [verdict for verdict in verdicts if verdict.figure is not None]
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn = plots.draw_all(measured, path.with_suffix(""))

@@ -186,7 +186,7 @@ def test_what_a_process_has_no_room_for_is_due_at_once_for_others(stage, receive
     at_once = states(stage)
     finish(callbacks)
 
-    assert at_once == [("due", 0, 3), ("sending", 1, 2)]
+    assert at_once == [("due", 0, 1), ("sending", 1, 4)]
     assert is_rung(stage)
     assert len(receiver.received) == 2
 

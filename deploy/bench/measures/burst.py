@@ -23,6 +23,7 @@ def burst(scene: Scene) -> Measured:
     scene.stage.start_web()
     scene.stage.start_workers()
     readings: list[Reading] = []
+    naive_s: list[float] = []
 
     def ours() -> Report:
         scene.stage.world(latency_s=_LATENCY_S, call_s=_CALL_S)
@@ -33,7 +34,10 @@ def burst(scene: Scene) -> Measured:
 
     def naive() -> Report:
         scene.naive.world(latency_s=_LATENCY_S, call_s=_CALL_S)
-        return _sent(scene, scene.naive.submit_url, few)
+        before = sum(scene.naive.spent_s().values())
+        report = _sent(scene, scene.naive.submit_url, few)
+        naive_s.append(sum(scene.naive.spent_s().values()) - before)
+        return report
 
     scene.tell("warming up")
     scene.stage.world(latency_s=_LATENCY_S, call_s=_CALL_S)
@@ -43,11 +47,10 @@ def burst(scene: Scene) -> Measured:
     measured.add("times", "messages a second, against naive", ratio(rates["Ringpost"], rates["naive"]), "x")
     measured.add("ours", "Ringpost", rates["Ringpost"], "/s")
     measured.add("naive", "naive", rates["naive"], "/s")
-    for name, reports in done.items():
-        key = "ours" if name == "Ringpost" else name
-        measured.add(f"{key}_accepted", f"{name}, accepted", median(r.rates["accepted"] for r in reports), "/s")
-        measured.add(f"{key}_dialled", f"{name}, dialled", median(r.rates["dialled"] for r in reports), "/s")
-    _costs(measured, readings, count)
+    _steps(measured, done)
+    own_ms = _costs(measured, readings, count)
+    naive_ms = measured.add("naive_ms", "of naive's processes", median(1000 * spent / few for spent in naive_s), "ms")
+    measured.add("of_naive_ms", "processor time of our processes against naive's", ratio(own_ms, naive_ms), "x")
     _conservation(measured, done["Ringpost"])
     _ceiling(scene, measured, rates["Ringpost"])
     return measured
@@ -57,14 +60,22 @@ def _sent(scene: Scene, url: str, count: int) -> Report:
     return scene.through(url, count, scene.stage.headers, until="called", connections=_CONNECTIONS)
 
 
-def _costs(measured: Measured, readings: list[Reading], count: int) -> None:
+def _steps(measured: Measured, done: dict[str, list[Report]]) -> None:
+    for name, reports in done.items():
+        key = "ours" if name == "Ringpost" else name
+        for step in ("accepted", "dialled"):
+            measured.add(f"{key}_{step}", f"{name}, {step}", median(r.rates[step] for r in reports), "/s")
+
+
+def _costs(measured: Measured, readings: list[Reading], count: int) -> float | None:
+    """Note what a message costs; returns the milliseconds of our own processes."""
+
     def each(values: list[float]) -> float | None:
         middle = median(values)
         return None if middle is None else middle / count
 
-    measured.add(
-        "own_ms", "processor time a message, our processes", each([1000 * r.own_total_s for r in readings]), "ms"
-    )
+    own_ms = each([1000 * r.own_total_s for r in readings])
+    measured.add("own_ms", "processor time a message, our processes", own_ms, "ms")
     measured.add("all_ms", "with PostgreSQL and Redis", each([1000 * r.total_s for r in readings]), "ms")
     for role in readings[0].own_s:
         measured.add(f"{role}_ms", f"of it {role}", each([1000 * r.own_s.get(role, 0.0) for r in readings]), "ms")
@@ -78,6 +89,7 @@ def _costs(measured: Measured, readings: list[Reading], count: int) -> None:
         "transactions", "transactions a message (pg_stat_database)", each([float(r.transactions) for r in readings])
     )
     measured.add("rings", "rings a message", each([float(r.rings) for r in readings]))
+    return own_ms
 
 
 def _conservation(measured: Measured, reports: list[Report]) -> None:
