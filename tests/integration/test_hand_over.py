@@ -188,7 +188,7 @@ def test_what_a_process_has_no_room_for_is_due_at_once_for_others(stage, receive
 
     assert at_once == [("due", 0, 1), ("sending", 1, 4)]
     assert is_rung(stage)
-    assert len(receiver.received) == 2
+    assert len(receiver.received) == 4
 
 
 def test_an_endpoint_whose_line_is_long_gets_no_more_from_here_and_others_do(stage, receiver, sending):
