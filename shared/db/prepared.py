@@ -18,8 +18,11 @@ from sqlalchemy import Connection, CursorResult, text
 POOLED_STATES: Final = frozenset({"26000", "42P05"})
 
 _PARAMETER: Final = re.compile(r"(?<!:):([a-z_]+)\b")
-#: In a connection's ``info``: what is prepared on it, or None where each statement is to be planned anew.
+#: In a connection's ``info``: what is prepared on it and how often it was used, or None where each statement is to be
+#: planned anew.
 _KNOWN: Final = "prepared"
+#: After so many uses a statement is planned again: its tables may have been empty when it was first.
+_AGAIN: Final = frozenset({4**power for power in range(1, 16)})
 
 
 class Prepared:
@@ -47,13 +50,16 @@ class Prepared:
 
     def __call__(self, connection: Connection, **values: Any) -> CursorResult[Any]:
         """Carry it out with these values."""
-        known: set[str] | None = connection.info.setdefault(_KNOWN, set())
+        known: dict[str, int] | None = connection.info.setdefault(_KNOWN, {})
         if known is None:
             return connection.execute(self._plain, values)
         for name, sql in self._prepare.items():
-            if name not in known:
+            uses = known.get(name, 0)
+            if not uses:
                 connection.exec_driver_sql(sql)
-                known.add(name)
+            elif uses in _AGAIN:
+                connection.exec_driver_sql(f"DEALLOCATE {name}; {sql}")
+            known[name] = uses + 1
         return connection.execute(self._execute, values)
 
 

@@ -35,6 +35,16 @@ def test_of_several_that_travel_together_the_last_one_s_rows_come_back(database)
     assert row.second == "b,a"
 
 
+def test_a_statement_is_planned_again_as_its_tables_may_have_grown(database):
+    def uses_of_the_plan(connection):
+        _ADD(connection, a=1, b=2)
+        return connection.execute(text("SELECT generic_plans FROM pg_prepared_statements")).scalar_one()
+
+    uses = [database.run(uses_of_the_plan, alone=True) for _ in range(18)]
+
+    assert uses == [1, 2, 3, 4, *range(1, 13), 1, 2]
+
+
 @pytest.mark.parametrize("alone", [True, False])
 def test_behind_a_pool_that_shares_connections_statements_are_planned_each_time(database, alone):
     database.run(lambda connection: _ADD(connection, a=1, b=1), alone=alone)
