@@ -78,8 +78,9 @@ asked AS (
   RETURNING event_id
 ), heard AS (
   SELECT 'cb_' || substr(t.event_id, 5) || '_' || row_number() OVER (PARTITION BY t.event_id ORDER BY e.endpoint_id)
-      AS callback_id, t.event_id, t.id, t.provider_id, t.place, t.message_id, t.type, t.facts, t.destination_masked,
-    t.metadata, e.endpoint_id, e.url, e.secret, e.disabled_at IS NOT NULL AS is_disabled, {{taken}} AS is_taken
+      AS callback_id, t.event_id, t.id, t.provider_id, t.lane, t.status, t.was, t.reason, t.place, t.message_id, t.type,
+    t.facts, t.destination_masked, t.metadata, e.endpoint_id, e.url, e.secret,
+    e.disabled_at IS NOT NULL AS is_disabled, {{taken}} AS is_taken
   FROM told t JOIN endpoints e ON e.provider_id = t.provider_id AND t.type = ANY (e.event_types)
     AND (t.endpoint_id IS NULL OR e.endpoint_id = t.endpoint_id)
 ), written AS (

@@ -109,15 +109,21 @@ _PROVEN: Final = """proven AS (
 DELETE FROM breakers WHERE scope = 'source' AND name = ANY (:proven) AND probing
 )"""
 
+# First the messages that moved, then the callbacks that were taken: joined, each would be compared with each.
 _WRITTEN: Final = """
 SELECT l.lost, m.id, m.lane, m.status, m.was, m.reason,
   (m.id IN (SELECT id FROM heard WHERE NOT is_taken AND NOT is_disabled)) IS TRUE AS is_due,
-  h.callback_id, h.endpoint_id, h.url, h.secret, h.event_id, h.type, n.base + h.place AS sequence, now() AS occurred_at,
-  h.facts, h.message_id, h.destination_masked, h.metadata
+  NULL AS callback_id, NULL AS endpoint_id, NULL AS url, NULL::bytea AS secret, NULL AS event_id, NULL AS type,
+  NULL::bigint AS sequence, now() AS occurred_at, NULL::jsonb AS facts, NULL AS message_id, NULL AS destination_masked,
+  NULL::jsonb AS metadata
 FROM (SELECT ARRAY(SELECT attempt_id FROM json_to_recordset(:believed) AS b(attempt_id text)
   WHERE attempt_id NOT IN (SELECT attempt_id FROM held)) AS lost) l
-LEFT JOIN moved m ON true LEFT JOIN heard h ON h.id = m.id AND h.is_taken
-LEFT JOIN numbered n ON n.provider_id = h.provider_id
+LEFT JOIN moved m ON true
+UNION ALL
+SELECT NULL, h.id, h.lane, h.status, h.was, h.reason, false,
+  h.callback_id, h.endpoint_id, h.url, h.secret, h.event_id, h.type, n.base + h.place, now(), h.facts, h.message_id,
+  h.destination_masked, h.metadata
+FROM heard h JOIN numbered n USING (provider_id) WHERE h.is_taken
 """
 
 _WRITE: Final = moves.together(
@@ -175,11 +181,10 @@ def write(connection: Connection, batch: Batch, hand_over: HandOver = NOTHING) -
         busy_endpoints=list(hand_over.busy_endpoints),
         lease_s=hand_over.lease_s,
     ).all()
-    moved = {
-        row.id: moves.Moved(row.id, row.lane, Status(row.status), Status(row.was), row.is_due) for row in rows if row.id
-    }
+    told = [row for row in rows if row.lost is not None]
+    moved = [moves.Moved(row.id, row.lane, Status(row.status), Status(row.was), row.is_due) for row in told if row.id]
     handed = [_handed(row) for row in rows if row.callback_id is not None]
-    return Written(frozenset(rows[0].lost), list(moved.values()), sorted(handed, key=lambda one: one.sequence))
+    return Written(frozenset(told[0].lost), moved, sorted(handed, key=lambda one: one.sequence))
 
 
 def _handed(row: Any) -> ClaimedCallback:
