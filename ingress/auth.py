@@ -105,6 +105,8 @@ class WebhookAuth:
             return True
         try:
             address = ipaddress.ip_address(request.remote_addr or "")
+            if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+                address = address.ipv4_mapped  # an IPv4 peer of a socket that takes both
         except ValueError:
             return False
         return any(address in network for network in self._networks)

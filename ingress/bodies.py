@@ -40,7 +40,7 @@ def _is_json(media_type: str) -> bool:
 def read_any(request: Request, limit: int) -> bytes | None:
     """The raw body whatever its type; None when it is over *limit* bytes."""
     announced = request.environ.get("CONTENT_LENGTH", "")
-    if not announced.isdecimal():  # chunked, or nonsense: werkzeug knows when it ends
+    if not announced.isdecimal():  # nonsense, or a server that tells none: werkzeug knows when it ends
         raw = request.stream.read(limit + 1)
         return None if len(raw) > limit else raw
     if len(announced) > _DIGITS or int(announced) > limit:

@@ -10,12 +10,15 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from shared.db.database import is_away
-from shared.strand import aside
+from shared.strand import Latch, aside
 
 T = TypeVar("T")
 
 #: However much somebody hurries: seconds between two loads.
 _SOONEST_S: Final = 0.25
+
+#: Longest wait for another's question, in seconds.
+_PATIENCE_S: Final = 1.0
 
 log = structlog.get_logger()
 
@@ -81,15 +84,39 @@ class Remembered(Generic[T]):
         self._ask = ask
         self._for_s = for_s
         self._answers: dict[str, tuple[float, T]] = {}
+        self._lock = threading.Lock()
+        self._asking: dict[str, list[Latch]] = {}  # those who wait for who asks
 
     def get(self, key: str) -> T:
-        """The answer for *key*."""
-        now = time.monotonic()
-        known = self._answers.get(key)
-        if known is not None and now - known[0] < self._for_s:
+        """The answer for *key*; one asks for all that want it in the same moment."""
+        known = self._fresh(key)
+        if known is not None:
             return known[1]
-        answer = aside(lambda: self._ask(key))
+        with self._lock:
+            others = self._asking.get(key)
+            if others is None:
+                self._asking[key] = []
+            else:
+                latch = Latch()
+                others.append(latch)
+        if others is not None:
+            latch.wait(_PATIENCE_S)
+            known = self._fresh(key)
+            return known[1] if known is not None else aside(lambda: self._ask(key))
+        try:
+            return self._learn(key, aside(lambda: self._ask(key)))
+        finally:
+            with self._lock:
+                waiting = self._asking.pop(key)
+            for latch in waiting:
+                latch.set()
+
+    def _fresh(self, key: str) -> tuple[float, T] | None:
+        known = self._answers.get(key)
+        return known if known is not None and time.monotonic() - known[0] < self._for_s else None
+
+    def _learn(self, key: str, answer: T) -> T:
         if len(self._answers) >= self._LIMIT:
             self._answers.clear()
-        self._answers[key] = (now, answer)
+        self._answers[key] = (time.monotonic(), answer)
         return answer

@@ -2,8 +2,8 @@
 The door in front of the app. Submissions that could not be answered in good time are refused at once and cheaply,
 and whoever sends little is let in before whoever sends much.
 
-A flood must not queue where nobody sees it. What would wait too long is told so within microseconds, unparsed and
-unauthenticated. Other routes just pass.
+A flood must not queue where nobody sees it. What would wait too long is told so within microseconds, mostly unread and
+always unparsed and unauthenticated. Other routes just pass.
 """
 
 from __future__ import annotations
@@ -75,11 +75,12 @@ class Gate:
     async def _called(self, sender: str, turn: Turn) -> bool:
         called = asyncio.get_running_loop().create_future()
         turn.call = partial(called.set_result, None)
-        await asyncio.wait((called,), timeout=_PATIENCE_S)
-        if turn.is_waiting:
-            self._turns.give_up(sender, turn)
-            return False
-        return True
+        try:
+            await asyncio.wait((called,), timeout=_PATIENCE_S)
+        finally:
+            if turn.is_waiting:
+                self._turns.give_up(sender, turn)
+        return not turn.is_waiting
 
 
 def submission_of(path: str, headers: Headers) -> Submission | None:
@@ -94,7 +95,7 @@ def submission_of(path: str, headers: Headers) -> Submission | None:
     return None
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Without a turn, there is none to leave."""
 
 
@@ -105,7 +106,7 @@ def leave_with(environ: dict[str, Any], leave: Leave) -> None:
 
 def step_aside(environ: Mapping[str, Any]) -> None:
     """The request's work is done, it only waits from now on: let others in."""
-    environ.get(_LEAVE, _nothing)()
+    environ.get(_LEAVE, nothing)()
 
 
 def _calls(length: str) -> int:

@@ -2,7 +2,7 @@
 The front door of an ingress process: `granian --interface rsgi --factory ingress.server:create`.
 
 Granian hands each request to an event loop; Flask, which knows only threads, answers on it as a strand
-(:mod:`shared.strand`): what waits for a commit holds no thread. What is long or rare runs in a thread of its own.
+(:mod:`shared.strand`): what waits for a commit holds no thread. What is long or rare runs in one of a few threads.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # imported to be so
 
 from ingress.app import create_app
-from ingress.gate import CALL, Gate, leave_with, submission_of
+from ingress.gate import BATCH, CALL, Gate, leave_with, nothing, submission_of
 from ingress.problems import Prepared
 from ingress.site import build_site
 from shared import collector, lifeline, log
@@ -33,16 +34,24 @@ if TYPE_CHECKING:
 _REDIS_S: Final = 0.2
 #: What these routes do takes well under a millisecond of work, whatever they wait for.
 _SHORT: Final = frozenset({CALL, "/healthz"})
+_READY: Final = "/readyz"
 _WEBHOOKS: Final = "/api/webhooks/"
-#: Other requests at work at once; the rest of them queue up.
+#: Other requests at work at once; the rest of them queue up. Short ones that must ask something have their own threads.
 _THREADS: Final = 32
-#: No route takes a longer body, in bytes: such a one is left unread.
-_LONGEST: Final = 2 * 1024 * 1024
-_DIGITS: Final = len(str(_LONGEST))
+_ASIDE_THREADS: Final = 16
+#: The longest body in bytes, by path: a longer one is left unread. No route of another path takes one worth mentioning.
+_LIMITS: Final = {CALL: 16 * 1024, BATCH: 2 * 1024 * 1024}
+_WEBHOOK_LIMIT: Final = 256 * 1024
+_OTHER_LIMIT: Final = 64 * 1024
+_DIGITS: Final = 12
+#: Longer than most, in bytes, and as much of such bodies as may be on its way at once: nobody knows yet who sends them.
+_LONG: Final = 16 * 1024
+_MOST_ON_ITS_WAY: Final = 64 * 1024 * 1024
 _BODILESS: Final = frozenset({"GET", "HEAD"})
 #: A body must be here after so many seconds; looked at every so many.
 _BODY_S: Final = 20
 _LOOK_S: Final = 1
+_PROTOCOLS: Final = {"1": "HTTP/1.0"}
 _NOT_PREFIXED: Final = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
@@ -51,6 +60,9 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 
 _TOO_SLOW: Final = Prepared("request_timeout", f"The body must be here within {_BODY_S} seconds.")
 _REFUSED: Final = Prepared("overloaded", "Too many requests wait. Nothing was stored.", retry_after_s=1)
+_FAILED: Final = Prepared("internal_error", "The fault is ours; it was logged.")
+
+logger = structlog.get_logger()
 
 
 class Server:
@@ -63,10 +75,11 @@ class Server:
         self._strands: Strands | None = None
         #: Requests whose bodies are not all here, in the order they came, each with the loop's time of that.
         self._sending: dict[HTTPProtocol, float] = {}
+        self._on_its_way = 0  # bytes of long bodies
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Granian tells on which loop requests will come."""
-        self._strands = Strands(loop, self._threads)
+        self._strands = Strands(loop, ThreadPoolExecutor(_ASIDE_THREADS, thread_name_prefix="aside"))
         self._cut_off_slow_senders(loop)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
@@ -79,37 +92,53 @@ class Server:
         if body is None:
             return
         environ = environ_of(scope, body)
-        if submission is None:
-            protocol.response_bytes(*await self._answer(environ))
-            return
-        leave = await self._gate.enter(submission)
+        leave = nothing if submission is None else await self._gate.enter(submission)
         if leave is None:
             protocol.response_bytes(*_REFUSED.answer())
             return
         leave_with(environ, leave)
         try:
-            protocol.response_bytes(*await self._answer(environ))
+            answer = await self._answer(environ)
+        except Exception:  # what Flask's own handlers never saw
+            logger.exception("request_failed", path=scope.path)
+            answer = _FAILED.answer()
         finally:
             leave()
+        protocol.response_bytes(*answer)
 
     async def _read(self, scope: Scope, protocol: HTTPProtocol) -> bytes | None:
-        """The body; None when nobody waits for an answer any more."""
+        """The body, or as much of it as shows that it is too long; None when nobody waits for an answer any more."""
         assert self._strands is not None
+        limit = _limit(scope.path)
+        announced = scope.headers.get("content-length")
+        if announced is None and scope.method in _BODILESS:
+            return b""
+        if announced is not None and _number(announced) > limit:
+            return b""  # the app sees what it was announced to be
+        size = limit if announced is None else _number(announced)
+        held = size if size > _LONG else 0
+        if held and self._on_its_way + held > _MOST_ON_ITS_WAY:
+            protocol.response_bytes(*_REFUSED.answer())
+            return None
+        self._on_its_way += held
         self._sending[protocol] = self._strands.loop.time()
         try:
-            body = await _body(scope, protocol)
+            body = await (protocol() if announced is not None else _pieces(protocol, limit))
         except ProtocolClosed:
             body = None
-        return body if self._sending.pop(protocol, None) is not None else None
+        finally:
+            self._on_its_way -= held
+            is_awaited = self._sending.pop(protocol, None) is not None
+        return body if is_awaited else None
 
     def _cut_off_slow_senders(self, loop: asyncio.AbstractEventLoop) -> None:
         """They hold no turn, but a connection. Looks again and again."""
+        loop.call_later(_LOOK_S, self._cut_off_slow_senders, loop)
         for protocol, since in list(self._sending.items()):
             if loop.time() - since < _BODY_S:
                 break
             del self._sending[protocol]
             protocol.response_bytes(*_TOO_SLOW.answer())
-        loop.call_later(_LOOK_S, self._cut_off_slow_senders, loop)
 
     async def _answer(self, environ: WSGIEnvironment) -> Answer:
         assert self._strands is not None
@@ -117,7 +146,9 @@ class Server:
         answer = partial(_wsgi, self._app, environ)
         if path in _SHORT or path.startswith(_WEBHOOKS):
             return await self._strands.run(answer)
-        return await self._strands.loop.run_in_executor(self._threads, answer)
+        # Whether the process is ready must be known however many lists are read.
+        threads = self._strands.threads if path == _READY else self._threads
+        return await self._strands.loop.run_in_executor(threads, answer)
 
 
 def _wsgi(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
@@ -126,24 +157,33 @@ def _wsgi(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
     def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
         told.append((status, headers))
 
-    body = b"".join(app(environ, start_response))
+    pieces = app(environ, start_response)
+    try:
+        body = b"".join(pieces)
+    finally:
+        if (close := getattr(pieces, "close", None)) is not None:
+            close()
     status, headers = told[-1]
     return int(status[:3]), [(name.lower(), value) for name, value in headers], body
 
 
-async def _body(scope: Scope, protocol: HTTPProtocol) -> bytes:
-    """The body, or as much of it as shows that it is too long; of one that says so itself nothing."""
-    announced = scope.headers.get("content-length")
-    if announced is None and scope.method in _BODILESS:
-        return b""
-    if announced is None:
-        read = bytearray()
-        async for chunk in protocol:
-            read += chunk
-            if len(read) > _LONGEST:
-                break
-        return bytes(read)
-    return await protocol() if len(announced) <= _DIGITS and int(announced) <= _LONGEST else b""
+def _limit(path: str) -> int:
+    return _WEBHOOK_LIMIT if path.startswith(_WEBHOOKS) else _LIMITS.get(path, _OTHER_LIMIT)
+
+
+def _number(announced: str) -> int:
+    """A Content-Length that granian let pass, exact as far as any limit goes."""
+    digits = announced.lstrip("0")[:_DIGITS]
+    return int(digits) if digits.isdecimal() else 0
+
+
+async def _pieces(protocol: HTTPProtocol, limit: int) -> bytes:
+    read = bytearray()
+    async for chunk in protocol:
+        read += chunk
+        if len(read) > limit:
+            break
+    return bytes(read)
 
 
 def environ_of(scope: Scope, body: bytes) -> WSGIEnvironment:
@@ -153,11 +193,11 @@ def environ_of(scope: Scope, body: bytes) -> WSGIEnvironment:
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": scope.path.encode().decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
+        "QUERY_STRING": scope.query_string.encode().decode("latin-1"),
         "SERVER_NAME": host,
         "SERVER_PORT": port,
-        "SERVER_PROTOCOL": "HTTP/" + scope.http_version,
-        "REMOTE_ADDR": scope.client.rpartition(":")[0],
+        "SERVER_PROTOCOL": _PROTOCOLS.get(scope.http_version, "HTTP/" + scope.http_version),
+        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope.scheme,
         "wsgi.input": io.BytesIO(body),

@@ -14,6 +14,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -42,6 +43,8 @@ class Spool:
         self._file: int | None = None
         self._path: Path | None = None
         self._stop = threading.Event()
+        #: One at a time writes; of its own, as nothing else may keep a call action waiting.
+        self.threads: Final = ThreadPoolExecutor(1, thread_name_prefix="spool")
         threading.Thread(target=self._run, name="spool-replay", daemon=True).start()
 
     def append(self, event: RawEvent) -> None:

@@ -78,7 +78,7 @@ def _keep(site: Site, raw: bytes) -> bytes | None:
         if not isinstance(error, DatabaseAway | Overloaded):
             log.exception("event_not_stored")
         try:
-            aside(lambda: site.spool.append(kept))
+            aside(lambda: site.spool.append(kept), site.spool.threads)
         except Exception:
             if reply is None:
                 raise

@@ -75,13 +75,13 @@ class _Strand(greenlet):
         return self.parent.switch(future)
 
 
-def aside(code: Callable[[], Result]) -> Result:
-    """What blocks, where it may: in a thread while the strand waits, or here when this is no strand."""
+def aside(code: Callable[[], Result], threads: Executor | None = None) -> Result:
+    """What blocks, where it may: in one of *threads* while the strand waits, or here when this is no strand."""
     here = getcurrent()
     if not isinstance(here, _Strand):
         return code()
     strands = here.strands
-    return cast("Result", here.wait_for(strands.loop.run_in_executor(strands.threads, code)))
+    return cast("Result", here.wait_for(strands.loop.run_in_executor(threads or strands.threads, code)))
 
 
 class Latch:

@@ -50,7 +50,7 @@ class Senders:
             self._wanted.append(wanted)
             self._changed.wait_for(lambda: self._stopping or self.free() >= wanted, timeout_s)
             self._wanted.remove(wanted)
-            return 0 if self._stopping else self.free()
+            return 0 if self._stopping else max(0, self.free())  # two lanes may have started more than there are
 
     def pause(self, seconds: float) -> None:
         """Sleep, unless the process stops."""
@@ -64,8 +64,8 @@ class Senders:
             self._asked.append(send)
             if self._busy > len(self._threads) and len(self._threads) < self.limit:
                 thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
-                self._threads.append(thread)
                 thread.start()
+                self._threads.append(thread)
             else:
                 self._wake_one()
 

@@ -54,7 +54,7 @@ class Prepared:
         if known is None:
             return connection.execute(self._plain, values)
         for name, sql in self._prepare.items():
-            uses = known.get(name, 0)
+            uses = known.pop(name, 0)  # a failure between here and the end leaves it to be prepared again
             if not uses:
                 connection.exec_driver_sql(sql)
             elif uses in _AGAIN:

@@ -15,6 +15,8 @@ from shared.http.exchange import Exchange
 
 _MOST_FIELDS: Final = 100
 _LONGEST_LINE: Final = 65536  # bytes
+_MOST_DIGITS: Final = 15  # of a length
+_HEXADECIMAL: Final = b"0123456789abcdefABCDEF"
 _BODILESS: Final = (http.client.NO_CONTENT, http.client.NOT_MODIFIED)
 
 
@@ -102,7 +104,8 @@ class TimedResponse(http.client.HTTPResponse):
         fields, a fifth of an exchange's time; we do neither.
         """
         status = http.client.CONTINUE
-        while status == http.client.CONTINUE:
+        # Hints and the like come before the answer (RFC 9110 15.2); a switch of protocols was not asked for.
+        while http.client.CONTINUE <= status < http.client.OK and status != http.client.SWITCHING_PROTOCOLS:
             version, status, reason = self._read_status()
             self.headers = self.msg = cast("http.client.HTTPMessage", self._read_fields())
         if not version.startswith("HTTP/1."):
@@ -110,7 +113,8 @@ class TimedResponse(http.client.HTTPResponse):
         self.version = 10 if version == "HTTP/1.0" else 11
         self.code = self.status = status
         self.reason = reason.strip()
-        self.chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        has_body = status not in _BODILESS and self._method != "HEAD"
+        self.chunked = has_body and self.headers.get("transfer-encoding", "").lower() == "chunked"
         self.chunk_left = None
         self.length = self._announced_length()
         self.will_close = self._check_close() or (not self.chunked and self.length is None)
@@ -126,7 +130,7 @@ class TimedResponse(http.client.HTTPResponse):
                     raise http.client.RemoteDisconnected("closed within the headers")
                 raise http.client.LineTooLong("header line")
             name, colon, value = line.decode("latin-1").partition(":")
-            if not colon or not name or name != name.strip():  # folded lines are gone since RFC 9112 5.2
+            if not colon or not name or name != name.strip():  # nor folded ones, which nobody may send (RFC 9112 5.2)
                 raise http.client.HTTPException("garbled header")
             fields.setdefault(name.lower(), value.strip())
         raise http.client.HTTPException("too many headers")
@@ -135,7 +139,19 @@ class TimedResponse(http.client.HTTPResponse):
         if self.status in _BODILESS or self._method == "HEAD":
             return 0
         length = self.headers.get("content-length", "").strip()
-        return int(length) if length.isascii() and length.isdigit() and not self.chunked else None
+        if self.chunked or not length.isascii() or not length.isdigit():
+            return None
+        if len(length) > _MOST_DIGITS:
+            raise http.client.HTTPException("garbled length")
+        return int(length)
+
+    def _read_next_chunk_size(self) -> int:
+        """The standard library takes a sign, and reads to the end of the connection for a negative one."""
+        line = self.fp.readline(_LONGEST_LINE)
+        size = line.partition(b";")[0].strip()
+        if not size or len(size) > _MOST_DIGITS or size.strip(_HEXADECIMAL):
+            raise http.client.HTTPException("garbled chunk")
+        return int(size, 16)
 
 
 class _TimedReader(io.RawIOBase):

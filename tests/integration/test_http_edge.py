@@ -272,6 +272,19 @@ def test_requests_to_one_host_share_a_connection(edge, peer, answer):
     assert (server.connections, len(server.requests)) == (1, 3)
 
 
+@pytest.mark.parametrize("before", [b"100 Continue", b"103 Early Hints\r\nLink: </x>"])
+def test_what_comes_before_an_answer_is_not_the_answer(edge, peer, before):
+    reply = post(edge, peer(answering(b"HTTP/1.1 " + before + b"\r\n\r\n" + OK)).url())
+
+    assert (reply.status, reply.body) == (200, b"{}")
+
+
+def test_an_answer_without_a_body_has_none_whatever_it_announces(edge, peer):
+    reply = post(edge, peer(answering(b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n")).url())
+
+    assert (reply.status, reply.body) == (204, b"")
+
+
 def test_each_thread_has_its_own_connection(edge, peer):
     server = peer(answering(OK))
     thread = threading.Thread(target=post, args=(edge, server.url()))
@@ -437,6 +450,7 @@ CUT_ANSWERS = {
     "cut body": once(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}"),
     "cut chunk": once(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{}"),
     "bad chunk": once(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nwhat\r\n{}"),
+    "negative chunk": once(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n" + bytes(100_000)),
     "reset body": resetting(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}"),
     "dripped body": dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n", b"a"),
     "dripped chunks": dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
@@ -474,6 +488,7 @@ def test_a_cut_answer_tells_its_status_and_is_not_asked_again(edge, peer, script
         (once(b""), "closed"),
         (resetting(b""), "reset"),
         (once(b"what?\r\n\r\n"), "garbled"),
+        (once(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n"), "garbled"),
         (silent, "timeout"),
         (once(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}"), "cut_short"),
     ],

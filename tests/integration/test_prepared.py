@@ -2,6 +2,7 @@
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from shared.db.database import Database
 from shared.db.prepared import Prepared
@@ -43,6 +44,22 @@ def test_a_statement_is_planned_again_as_its_tables_may_have_grown(database):
     uses = [database.run(uses_of_the_plan, alone=True) for _ in range(18)]
 
     assert uses == [1, 2, 3, 4, *range(1, 13), 1, 2]
+
+
+def test_a_plan_that_could_not_be_renewed_is_made_at_the_next_use(database, monkeypatch):
+    def use(connection):
+        return _ADD(connection, a=1, b=2).scalar_one()
+
+    for _ in range(4):
+        database.run(use, alone=True)
+    renew = next(iter(_ADD._prepare))
+    with monkeypatch.context() as broken:
+        broken.setitem(_ADD._prepare, renew, "SELECT 1 / 0")
+        with pytest.raises(DBAPIError):
+            database.run(use, alone=True)
+
+    assert database.run(use, alone=True) == 3
+    assert database.run(prepared, alone=True) == 1
 
 
 @pytest.mark.parametrize("alone", [True, False])

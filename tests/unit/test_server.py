@@ -12,6 +12,7 @@ from ingress import server
 from ingress.gate import Gate
 from ingress.server import Server, environ_of
 from ingress.turns import Turns
+from shared.strand import aside
 
 
 class Headers:
@@ -97,7 +98,7 @@ def test_what_is_short_is_answered_on_the_loop(path):
     assert (status, headers["x-thread"], body) == (202, threading.current_thread().name, b"{}")
 
 
-@pytest.mark.parametrize("path", ["/api/make-calls", "/v1/messages", "/readyz"])
+@pytest.mark.parametrize("path", ["/api/make-calls", "/v1/messages"])
 def test_what_is_long_or_rare_has_a_thread(path):
     assert ask(scope(path, length(b"{}")), Protocol(b"{}"))[1]["x-thread"].startswith("request")
 
@@ -109,18 +110,74 @@ def test_a_body_without_a_length_is_read_in_pieces():
 
 
 def test_an_endless_body_is_not_read_to_its_end():
-    protocol = Protocol(*[bytes(1024 * 1024)] * 9)
+    protocol = Protocol(*[bytes(10_000)] * 9)
 
-    assert ask(scope(), protocol)[1]["x-size"] == str(3 * 1024 * 1024)
-    assert protocol.read == 3
+    assert ask(scope(), protocol)[1]["x-size"] == "20000"
+    assert protocol.read == 2
 
 
-@pytest.mark.parametrize("announced", ["2097153", "9" * 30])
-def test_a_body_that_says_it_is_too_long_is_not_read(announced):
-    protocol = Protocol(b"x")
+@pytest.mark.parametrize(
+    ("path", "limit"),
+    [
+        ("/api/make-call", 16 * 1024),
+        ("/api/make-calls", 2 * 1024 * 1024),
+        ("/api/webhooks/vss", 256 * 1024),
+        ("/v1/messages", 64 * 1024),
+    ],
+)
+def test_a_body_that_says_it_is_too_long_is_not_read(path, limit):
+    for announced, reads in ((f"00{limit}", 1), (str(limit + 1), 0), ("9" * 30, 0)):
+        protocol = Protocol(b"x")
 
-    assert ask(scope("/", ("content-length", announced)), protocol)[1]["x-size"] == "0"
-    assert protocol.read == 0
+        ask(scope(path, ("content-length", announced)), protocol)
+
+        assert protocol.read == reads
+
+
+def test_only_so_many_bytes_of_long_bodies_are_on_their_way_at_once(monkeypatch):
+    monkeypatch.setattr(server, "_MOST_ON_ITS_WAY", 100_000)
+    long, other, short = Protocol(b"1"), Protocol(b"2"), Protocol(b"3")
+
+    async def run():
+        one = Server(echo, Gate())
+        one.__rsgi_init__(asyncio.get_running_loop())
+        long.arrives.clear()
+        slow = asyncio.create_task(one.__rsgi__(scope("/api/make-calls", ("content-length", "60000")), long))
+        await asyncio.sleep(0)
+        await one.__rsgi__(scope("/api/make-calls", ("content-length", "60000")), other)
+        await one.__rsgi__(scope("/api/webhooks/vca", ("content-length", "900")), short)
+        long.arrives.set()
+        await slow
+
+    asyncio.run(run())
+
+    assert (long.answer[0], other.answer[0], short.answer[0]) == (202, 503, 202)
+
+
+def test_requests_that_block_keep_no_short_one_waiting():
+    freed = threading.Event()
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/v1/messages":
+            freed.wait(10)
+        else:
+            aside(lambda: None)
+        return echo(environ, start_response)
+
+    async def run():
+        one = Server(app, Gate())
+        one.__rsgi_init__(asyncio.get_running_loop())
+        lists = [asyncio.create_task(one.__rsgi__(scope("/v1/messages", method="GET"), Protocol())) for _ in range(40)]
+        await asyncio.sleep(0)
+        action, ready = Protocol(b"{}"), Protocol()
+        await one.__rsgi__(scope("/api/webhooks/vca", length(b"{}")), action)
+        await one.__rsgi__(scope("/readyz", method="GET"), ready)
+        held = sum(not task.done() for task in lists)
+        freed.set()
+        await asyncio.gather(*lists)
+        return action.answer[0], ready.answer[0], held
+
+    assert asyncio.run(run()) == (202, 202, 40)
 
 
 def test_a_get_needs_no_body():
@@ -181,16 +238,31 @@ def test_each_refusal_has_an_id_of_its_own(monkeypatch):
     assert refused[0].answer[1]["x-request-id"] != refused[1].answer[1]["x-request-id"]
 
 
-def test_a_request_whose_answer_fails_leaves_its_place():
+def test_a_request_whose_answer_fails_is_told_so_and_leaves_its_place():
     turns = Turns()
 
     def broken(environ, start_response):
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        ask(scope(), Protocol(), app=broken, turns=turns)
+    status, _, body = ask(scope(), Protocol(), app=broken, turns=turns)
 
+    assert (status, json.loads(body)["code"]) == (500, "internal_error")
     assert turns.held == 0
+
+
+def test_what_an_answer_holds_is_closed():
+    closed = []
+
+    class Pieces(list):
+        def close(self):
+            closed.append(True)
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return Pieces([b"a", b"b"])
+
+    assert ask(scope(), Protocol(), app=app)[2] == b"ab"
+    assert closed == [True]
 
 
 def test_the_head_as_wsgi_has_it():
@@ -203,3 +275,13 @@ def test_the_head_as_wsgi_has_it():
     assert (environ["CONTENT_TYPE"], environ["CONTENT_LENGTH"], environ["HTTP_X_ONE"]) == ("text/x", "3", "a,b")
     assert (environ["SERVER_NAME"], environ["SERVER_PORT"], environ["REMOTE_ADDR"]) == ("127.0.0.1", "5678", "10.0.0.1")
     assert "HTTP_CONTENT_LENGTH" not in environ
+
+
+def test_a_raw_query_and_an_address_of_six():
+    asked = scope("/api/webhooks/vca")
+    asked.query_string, asked.client, asked.http_version = "a=€", "[::1]:4000", "1"
+
+    environ = environ_of(asked, b"")
+
+    assert environ["QUERY_STRING"] == "a=€".encode().decode("latin-1")
+    assert (environ["REMOTE_ADDR"], environ["SERVER_PROTOCOL"]) == ("::1", "HTTP/1.0")

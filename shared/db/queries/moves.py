@@ -100,8 +100,9 @@ FROM moved m
 """
 
 #: Of an endpoint *e* that hears of an event *t*: whoever writes the event sends the callback, too.
-_TAKEN: Final = """(e.disabled_at IS NULL AND e.failing_since IS NULL AND e.endpoint_id <> ALL (:busy_endpoints)
-      AND row_number() OVER (ORDER BY t.event_id, e.endpoint_id) <= :room)"""
+_FIT: Final = "e.disabled_at IS NULL AND e.failing_since IS NULL AND e.endpoint_id <> ALL (:busy_endpoints)"
+_TAKEN: Final = f"""({_FIT}
+      AND count(*) FILTER (WHERE {_FIT}) OVER (ORDER BY t.event_id, e.endpoint_id) <= :room)"""
 
 
 def together(*others: str, select: str = _MOVED, only: str = "", hands_over: bool = False, **types: str) -> Prepared:
