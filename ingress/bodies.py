@@ -13,6 +13,11 @@ from flask import Request
 
 from ingress.problems import Problem
 
+#: The longest body in bytes: of one call, of a batch, of a webhook. A summary has a few KiB.
+CALL_LIMIT: Final = 16 * 1024
+BATCH_LIMIT: Final = 2 * 1024 * 1024
+WEBHOOK_LIMIT: Final = 256 * 1024
+
 MAX_DEPTH: Final = 20
 _PLAIN: Final = ("application/json", "")
 _DIGITS: Final = 9  # of any length that is worth comparing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -17,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from ingress.problems import MemberError
+from ingress.problems import LONGEST_NAME, MOST_ERRORS, MemberError, unknown_member
 from shared.lifecycle import Lane
 from shared.times import parse_time
 
@@ -96,10 +95,6 @@ def _members(model: type[BaseModel]) -> tuple[str, ...]:
 
 #: By path of the object they stand in.
 _MEMBERS: Final = {"": _members(CallRequest), "redial": _members(Redial)}
-#: Longest list of faults in one answer, and the longest name in it: bodies may be made of faults.
-_MOST_ERRORS: Final = 20
-_LONGEST_NAME: Final = 64
-
 #: pydantic's words, where a plainer one serves the reader better.
 _WORDS: Final = {
     "missing": "is required",
@@ -128,18 +123,17 @@ def check(body: Any) -> CallRequest | list[MemberError]:
         return CallRequest.model_validate(body)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=True, include_input=False)
-        return [MemberError(_path(item["loc"]), _sentence(dict(item))) for item in found[:_MOST_ERRORS]]
+        return [MemberError(_path(item["loc"]), _sentence(dict(item))) for item in found[:MOST_ERRORS]]
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(step)[:_LONGEST_NAME] for step in location)
+    return ".".join(str(step)[:LONGEST_NAME] for step in location)
 
 
 def _sentence(item: dict[str, Any]) -> str:
     kind, location, context = item["type"], item["loc"], item.get("ctx", {})
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(str(location[-1])[:_LONGEST_NAME], _MEMBERS[_path(location[:-1])], n=1)
-        return "is not a member of this request" + (f"; did you mean {near[0]}?" if near else "")
+        return unknown_member(str(location[-1]), _MEMBERS[_path(location[:-1])], of="request")
     if kind == "string_pattern_mismatch":
         return _PATTERNS[str(location[0])]
     if kind == "string_too_long":

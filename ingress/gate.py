@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
+from ingress.bodies import BATCH_LIMIT
 from ingress.turns import Turn, Turns
 
 CALL: Final = "/api/make-call"
@@ -25,8 +26,6 @@ _BATCH_S: Final = 1.0
 _PATIENCE_S: Final = 2.0
 #: A batch counts as one call for so many bytes: it spares the request around each call, not the work on it.
 _BYTES_A_CALL: Final = 400
-#: A longer body is refused unread.
-_LONGEST: Final = 2 * 1024 * 1024
 
 _LEAVE: Final = "ringpost.leave_gate"
 
@@ -110,5 +109,5 @@ def step_aside(environ: Mapping[str, Any]) -> None:
 
 
 def _calls(length: str) -> int:
-    is_number = length.isascii() and length.isdecimal() and len(length) <= len(str(_LONGEST))
-    return max(1, min(int(length), _LONGEST) // _BYTES_A_CALL) if is_number else 1
+    is_number = length.isascii() and length.isdecimal() and len(length) <= len(str(BATCH_LIMIT))
+    return max(1, min(int(length), BATCH_LIMIT) // _BYTES_A_CALL) if is_number else 1

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from ingress import admission, bodies, gate, placements
 from ingress.lean import json_answer
-from ingress.problems import MemberError, Problem, invalid
+from ingress.problems import MemberError, Problem, invalid, unknown_member
 from ingress.site import Site
 from shared.db.database import DatabaseAway
 from shared.db.group_commit import Overloaded
@@ -24,8 +24,6 @@ from shared.lifecycle import DOUBTFUL, IN_FLIGHT, WAITING, Status
 from shared.strand import aside
 from shared.times import rfc3339
 
-_MAX_BODY: Final = 16 * 1024
-_MAX_BATCH_BODY: Final = 2 * 1024 * 1024
 _MAX_BATCH: Final = 1000
 #: Stands in a batch for a call that is larger than it could be alone.
 _TOO_LARGE: Final = object()
@@ -43,7 +41,7 @@ def make_call_routes(site: Site) -> Blueprint:
     @routes.post("/api/make-call")
     def make_call() -> Response:
         owner = site.providers.owner(request)
-        accepted = _take(site, owner, [bodies.parse(bodies.read(request, _MAX_BODY))])[0]
+        accepted = _take(site, owner, [bodies.parse(bodies.read(request, bodies.CALL_LIMIT))])[0]
         if isinstance(accepted, Problem):
             raise accepted
         answer = None
@@ -58,9 +56,11 @@ def make_call_routes(site: Site) -> Blueprint:
     @routes.post("/api/make-calls")
     def make_calls() -> Response:
         owner = site.providers.owner(request)
-        body = bodies.parse(bodies.read(request, _MAX_BATCH_BODY))
+        body = bodies.parse(bodies.read(request, bodies.BATCH_LIMIT))
         calls = _calls(body)
-        outcomes = _take(site, owner, [_TOO_LARGE if len(to_json(call)) > _MAX_BODY else call for call in calls])
+        outcomes = _take(
+            site, owner, [_TOO_LARGE if len(to_json(call)) > bodies.CALL_LIMIT else call for call in calls]
+        )
         results = [_result(site, call, outcome) for call, outcome in zip(calls, outcomes, strict=True)]
         rejected = sum("error" in result for result in results)
         counts = {"accepted": len(results) - rejected, "rejected": rejected}
@@ -72,7 +72,7 @@ def make_call_routes(site: Site) -> Blueprint:
 def _calls(body: Any) -> list[Any]:
     unknown = [name for name in body if name != "calls"] if isinstance(body, dict) else []
     if unknown:
-        raise invalid([MemberError(name, "is not a member of this request") for name in unknown])
+        raise invalid([MemberError(name, unknown_member(name, ["calls"], of="request")) for name in unknown])
     calls = body.get("calls") if isinstance(body, dict) else None
     if not isinstance(calls, list) or not 1 <= len(calls) <= _MAX_BATCH:
         raise invalid([MemberError("calls", f"must be an array of 1 to {_MAX_BATCH} make-call bodies")])
@@ -115,7 +115,7 @@ def _result(site: Site, call: Any, outcome: Accepted | Problem) -> dict[str, Any
 
 def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage | _Refusal | Problem:
     if body is _TOO_LARGE:
-        return Problem("body_too_large", f"One call may have at most {_MAX_BODY} bytes.")
+        return Problem("body_too_large", f"One call may have at most {bodies.CALL_LIMIT} bytes.")
     try:
         call = site.intake.read(body)
     except Problem as problem:

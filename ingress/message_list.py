@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import phonenumbers
 
-from ingress.problems import MemberError, invalid
+from ingress.problems import LONGEST_NAME, MOST_ERRORS, MemberError, invalid, unknown_member
 from shared.db.queries.message_list import Place, Wanted
 from shared.lifecycle import Lane, Status
 from shared.times import parse_time
@@ -22,9 +21,6 @@ _Word = TypeVar("_Word", bound=StrEnum)
 
 _LIMIT: Final = 50
 _MAX_LIMIT: Final = 200
-#: Longest list of faults in one answer, and the longest name in it: queries may be made of faults.
-_MOST_ERRORS: Final = 20
-_LONGEST_NAME: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,11 @@ def read_query(query: Mapping[str, Sequence[str]], place_of: Callable[[str], Pla
     Raises:
         Problem: 422, with everything that is wrong, member by member, without repeating any value.
     """
-    errors = [MemberError(name[:_LONGEST_NAME], _unknown(name)) for name in query if name not in _KNOWN]
+    errors = [
+        MemberError(name[:LONGEST_NAME], unknown_member(name, _KNOWN, of="query"))
+        for name in query
+        if name not in _KNOWN
+    ]
     readers: dict[str, Callable[[str], Any]] = {**_READERS, "after": partial(_place, place_of)}
     read: dict[str, Any] = {}
     for name, reader in readers.items():
@@ -59,7 +59,7 @@ def read_query(query: Mapping[str, Sequence[str]], place_of: Callable[[str], Pla
     if not errors and "since" in read and "until" in read and read["since"] >= read["until"]:
         errors.append(MemberError("since", "must be before until"))
     if errors:
-        raise invalid(errors[:_MOST_ERRORS])
+        raise invalid(errors[:MOST_ERRORS])
     limit, after = read.pop("limit", _LIMIT), read.pop("after", None)
     return ListQuery(Wanted(**{_FIELDS.get(name, name): value for name, value in read.items()}), limit, after)
 
@@ -68,11 +68,6 @@ def _only(values: Sequence[str]) -> str:
     if len(values) > 1:
         raise ValueError("may stand once")
     return values[0]
-
-
-def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name[:_LONGEST_NAME], _KNOWN, n=1)
-    return "is not a member of this query" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _words(kind: type[_Word], value: str) -> Sequence[_Word]:

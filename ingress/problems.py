@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +11,10 @@ from flask import Response
 from pydantic_core import to_json
 
 from ingress.lean import ALWAYS, LeanResponse, new_request_id, request_id
+
+#: Longest list of faults in one answer, and the longest name in it: requests may be made of faults.
+MOST_ERRORS: Final = 20
+LONGEST_NAME: Final = 64
 
 #: Each code, its HTTP status and its title.
 CODES: Final[Mapping[str, tuple[int, str]]] = {
@@ -111,6 +116,12 @@ class Prepared:
         """Status, headers and body."""
         id_ = new_request_id()
         return self._status, [*self._headers, ("x-request-id", id_)], id_.encode().join(self._parts)
+
+
+def unknown_member(name: str, known: Collection[str], *, of: str) -> str:
+    """What is wrong with a member that nobody knows, and which one may have been meant."""
+    near = difflib.get_close_matches(name[:LONGEST_NAME], known, n=1)
+    return f"is not a member of this {of}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def invalid(errors: Sequence[MemberError]) -> Problem:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # imported to be so
 
+from ingress import bodies
 from ingress.app import create_app
 from ingress.gate import BATCH, CALL, Gate, leave_with, nothing, submission_of
 from ingress.problems import Prepared
@@ -40,12 +41,11 @@ _WEBHOOKS: Final = "/api/webhooks/"
 _THREADS: Final = 32
 _ASIDE_THREADS: Final = 16
 #: The longest body in bytes, by path: a longer one is left unread. No route of another path takes one worth mentioning.
-_LIMITS: Final = {CALL: 16 * 1024, BATCH: 2 * 1024 * 1024}
-_WEBHOOK_LIMIT: Final = 256 * 1024
+_LIMITS: Final = {CALL: bodies.CALL_LIMIT, BATCH: bodies.BATCH_LIMIT}
 _OTHER_LIMIT: Final = 64 * 1024
 _DIGITS: Final = 12
 #: Longer than most, in bytes, and as much of such bodies as may be on its way at once: nobody knows yet who sends them.
-_LONG: Final = 16 * 1024
+_LONG: Final = bodies.CALL_LIMIT
 _MOST_ON_ITS_WAY: Final = 64 * 1024 * 1024
 _BODILESS: Final = frozenset({"GET", "HEAD"})
 #: A body must be here after so many seconds; looked at every so many.
@@ -168,7 +168,7 @@ def _wsgi(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
 
 
 def _limit(path: str) -> int:
-    return _WEBHOOK_LIMIT if path.startswith(_WEBHOOKS) else _LIMITS.get(path, _OTHER_LIMIT)
+    return bodies.WEBHOOK_LIMIT if path.startswith(_WEBHOOKS) else _LIMITS.get(path, _OTHER_LIMIT)
 
 
 def _number(announced: str) -> int:

@@ -18,8 +18,6 @@ from shared.strand import aside
 from shared.voice_api.callflow import HANG_UP_REPLY, hang_up_reply
 from shared.voice_api.events import glance
 
-#: A summary has a few KiB; more than this is no webhook of 8x8.
-_MAX_BODY: Final = 256 * 1024
 #: Longest wait for the commit, in seconds; then the spool takes over. The callee hears silence meanwhile.
 _COMMIT_S: Final = 1
 _OK: Final = b'{"status":"ok"}'
@@ -34,7 +32,7 @@ def webhook_routes(site: Site) -> Blueprint:
     @routes.post("/api/webhooks/vca")
     def vca() -> Response:
         site.webhooks.check(request)
-        raw = bodies.read_any(request, _MAX_BODY)
+        raw = bodies.read_any(request, bodies.WEBHOOK_LIMIT)
         if raw is None:
             log.warning("webhook_too_large", bytes=request.content_length)
             return json_answer(HANG_UP_REPLY)
@@ -47,9 +45,9 @@ def webhook_routes(site: Site) -> Blueprint:
     @routes.post("/api/webhooks/<any(vss, vcs, vru, vnu):kind>")
     def report(kind: str) -> Response:  # noqa: ARG001  the eventType decides
         site.webhooks.check(request)
-        raw = bodies.read_any(request, _MAX_BODY)
+        raw = bodies.read_any(request, bodies.WEBHOOK_LIMIT)
         if raw is None:
-            raise Problem("body_too_large", f"A webhook may have at most {_MAX_BODY} bytes.")
+            raise Problem("body_too_large", f"A webhook may have at most {bodies.WEBHOOK_LIMIT} bytes.")
         try:
             return json_answer(_keep(site, raw) or _OK)
         except Exception:  # neither PostgreSQL nor the disk takes it, whatever their reasons

@@ -98,14 +98,14 @@ def enable_statement_counts(engines: Engines) -> bool:
     """Have the embedded PostgreSQL count statements, which takes a restart; False where it cannot."""
     if engines.postgres is None:
         return False
-    with _cursor(engines.postgres.url("postgres")) as cursor:
+    with _Cursor(engines.postgres.url("postgres")) as cursor:
         cursor.execute("SELECT FROM pg_available_extensions WHERE name = %s", (_EXTENSION,))
         if cursor.fetchone() is None:
             return False
         cursor.execute(f"ALTER SYSTEM SET shared_preload_libraries = '{_EXTENSION}'")
     engines.postgres.stop()
     engines.postgres.start()
-    with _cursor(engines.database_url) as cursor:
+    with _Cursor(engines.database_url) as cursor:
         cursor.execute(f"CREATE EXTENSION IF NOT EXISTS {_EXTENSION}")
     return True
 
@@ -166,7 +166,7 @@ class Meter:
         return family_spent_s([head, *head.children(recursive=True)])
 
 
-class _cursor:  # noqa: N801  used like a function
+class _Cursor:
     """A cursor on a connection of its own, each statement committed."""
 
     def __init__(self, url: str) -> None:

@@ -384,22 +384,6 @@ def test_an_event_that_kills_its_worker_takes_no_other_along(stage):
     assert sorted(stage.inbox_results()) == ["applied"] * 4 + ["parked"]
 
 
-def test_a_summary_waits_for_a_sweep_of_its_message_and_corrects_it(stage):
-    id_ = placed(stage)
-    stage.execute("UPDATE messages SET due_at = now()")
-    stage.keep_webhook(stage.summary(id_, "BUSY"))
-    reconciling = threading.Thread(target=stage.reconcile)
-
-    with stage.database.transaction() as connection:
-        rows = sweep.overdue(connection, Status.PLACED, sweep.START, 10)
-        reconciling.start()
-        moves.apply(connection, [Move(row.id, Event.SUMMARY_MISSING, row.attempt_id, reason="x") for row in rows])
-    reconciling.join(10)
-
-    assert stage.message(id_).status == "busy"
-    assert [event.type for event in stage.events(id_)][-2:] == ["message.undetermined", "message.corrected"]
-
-
 def test_a_status_and_its_callbacks_are_written_together_or_not_at_all(stage):
     id_ = placed(stage)
     stage.endpoint()

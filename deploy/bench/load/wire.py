@@ -51,7 +51,7 @@ class Listener(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport = transport  # type: ignore[assignment]  # uvloop's own class
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
         """From asyncio."""
         self._transport = None
 
@@ -109,7 +109,7 @@ class _Line(asyncio.Protocol):
         self._is_fresh = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = transport  # type: ignore[assignment]  # uvloop's own class
 
     def send(self, exchange: Exchange) -> None:
         self.exchange = exchange
@@ -138,7 +138,7 @@ class _Line(asyncio.Protocol):
             self.close()
         exchange.done(exchange)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
         self._transport = None
         exchange, self.exchange = self.exchange, None
         self._lines.lost(self)

@@ -16,7 +16,7 @@ _TIMEOUT_S = 10
 _RETRIES = 3
 
 lifeline.watch_parent()
-broker: Any = RedisBroker(url=os.environ["NAIVE_REDIS_URL"])  # type: ignore[no-untyped-call]
+broker: Any = RedisBroker(url=os.environ["NAIVE_REDIS_URL"])  # type: ignore[no-untyped-call]  # dramatiq has no types
 dramatiq.set_broker(broker)
 sessions = make_sessions()
 
