@@ -99,7 +99,9 @@ def test_what_is_no_list_of_one_to_a_thousand_is_refused(stage, body):
 def test_an_unknown_member_beside_the_calls_is_named(stage):
     reply = stage.send(json.dumps({"calls": [call()], "call": 1}).encode(), "/api/make-calls")
 
-    assert reply.get_json()["errors"] == [{"member": "call", "message": "is not a member of this request"}]
+    assert reply.get_json()["errors"] == [
+        {"member": "call", "message": "is not a member of this request; did you mean calls?"}
+    ]
 
 
 def test_over_two_mebibytes_is_a_413(stage):
