@@ -112,11 +112,9 @@ class Latch:
         """Wait until it is set, *timeout_s* seconds at most; says whether it was."""
         if self._strand is None:
             return self._lock.acquire(timeout=max(0.0, timeout_s))
-        if self._is_set:
-            return True
         loop = self._strand.strands.loop
         future = self._future = loop.create_future()
-        if self._is_set:  # in this very moment, by a thread that may not have seen the future
+        if self._is_set:  # before, or in this very moment by a thread that may not have seen the future
             return True
         timer = loop.call_later(timeout_s, _give_up, future)
         try:
