@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from shared.db.failures import hide_values_of
 from shared.db.prepared import POOLED_STATES, plan_each_time
 
 T = TypeVar("T")
@@ -167,24 +168,8 @@ def _engine(url: URL, application: str, session: Mapping[str, Any], pool_size: i
         },
         **options,
     )
-    event.listen(engine, "handle_error", _hide_values)
+    event.listen(engine, "handle_error", hide_values_of)
     return engine
-
-
-def _hide_values(context: Any) -> None:
-    """
-    Keep of PostgreSQL's complaint its first line.
-
-    The lines after it quote rows and statements with their values, which ``hide_parameters`` does not know of; so
-    does the first of class 22, "data exception".
-    """
-    original, wrapped = context.original_exception, context.sqlalchemy_exception
-    complaint = str(original).partition("\n")[0]
-    if (getattr(original, "pgcode", None) or "").startswith("22"):
-        complaint = complaint.partition(":")[0]
-    original.args = (complaint,)
-    if wrapped is not None:
-        wrapped.args = (f"({type(original).__name__}) {complaint}",)
 
 
 def _again(patience_s: float) -> tenacity.Retrying:

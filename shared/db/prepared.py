@@ -3,6 +3,8 @@ Statements that PostgreSQL plans once a connection instead of at each use.
 
 Planning took longer than carrying out: 1.3 ms of a lone claim, and most of PostgreSQL's time in a burst. The plans are
 generic, as the batch behind a JSON parameter is the same to the planner whatever it holds.
+
+They go out on psycopg2's own cursor: SQLAlchemy's execute takes 86 us of a statement of eight rows, the cursor 35.
 """
 
 from __future__ import annotations
@@ -12,7 +14,11 @@ import re
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, CursorResult, text
+import psycopg2
+from psycopg2.extras import NamedTupleCursor
+from sqlalchemy import Connection, text
+
+from shared.db.failures import as_sqlalchemy
 
 #: invalid_sql_statement_name, duplicate_prepared_statement: behind the connection stands a pool of others.
 POOLED_STATES: Final = frozenset({"26000", "42P05"})
@@ -45,22 +51,47 @@ class Prepared:
             numbered = _PARAMETER.sub(partial(_place, places), sql)
             name = "ringpost_" + hashlib.sha256(f"{listed} {sql}".encode()).hexdigest()[:16]
             self._prepare[name] = f"PREPARE {name}{f' ({listed})' if names else ''} AS {numbered}"
-            executed.append(f"EXECUTE {name}" + (f"({', '.join(f':{one}' for one in names)})" if names else ""))
-        self._execute: Final = text("; ".join(executed))
+            executed.append(f"EXECUTE {name}" + (f"({', '.join(f'%({one})s' for one in names)})" if names else ""))
+        self._execute: Final = "; ".join(executed)
 
-    def __call__(self, connection: Connection, **values: Any) -> CursorResult[Any]:
-        """Carry it out with these values."""
+    def __call__(self, connection: Connection, **values: Any) -> list[Any]:
+        """
+        Carry it out with these values.
+
+        Returns:
+            The rows of the last statement as named tuples; none where it returns none.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: What PostgreSQL complained of, or that it is gone.
+        """
         known: dict[str, int] | None = connection.info.setdefault(_KNOWN, {})
         if known is None:
-            return connection.execute(self._plain, values)
+            result = connection.execute(self._plain, values)
+            return list(result.all()) if result.returns_rows else []
+        try:
+            with _cursor(connection) as cursor:
+                self._prepare_on(cursor, known)
+                cursor.execute(self._execute, values)
+                return list(cursor.fetchall()) if cursor.description else []
+        except psycopg2.Error as error:
+            raise as_sqlalchemy(connection, error) from error
+        except BaseException:
+            connection.invalidate()  # broken off halfway: what it would answer next is not known
+            raise
+
+    def _prepare_on(self, cursor: Any, known: dict[str, int]) -> None:
         for name, sql in self._prepare.items():
             uses = known.pop(name, 0)  # a failure between here and the end leaves it to be prepared again
             if not uses:
-                connection.exec_driver_sql(sql)
+                cursor.execute(sql)
             elif uses in _AGAIN:
-                connection.exec_driver_sql(f"DEALLOCATE {name}; {sql}")
+                cursor.execute(f"DEALLOCATE {name}; {sql}")
             known[name] = uses + 1
-        return connection.execute(self._execute, values)
+
+
+def _cursor(connection: Connection) -> Any:
+    session: Any = connection.connection.dbapi_connection
+    return session.cursor(cursor_factory=NamedTupleCursor)
 
 
 def _place(places: dict[str, str], found: re.Match[str]) -> str:

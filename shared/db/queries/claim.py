@@ -227,10 +227,10 @@ def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_
         "claim_id": claim_id,
     }
     statement = _CLAIM_OTP if is_otp else _CLAIM_BULK
-    rows = statement(connection, **asked).all()
+    rows = statement(connection, **asked)
     if not rows:  # the first claim of this subaccount ever
         open_pace(connection, pace.subaccount_id, pacing.burst(pace.dials_per_second))
-        rows = statement(connection, **asked).all()
+        rows = statement(connection, **asked)
     calls = [_claimed(row) for row in rows if row.id is not None]
     return Claim(calls, room=rows[0].room, waiting=rows[0].waiting, held_s=rows[0].held_s)
 

@@ -135,16 +135,16 @@ def page(
         "wanted": limit + 1,
     }  # fmt: skip
     if wanted.is_everything:
-        return _cut(_EVERYTHING(connection, **span).all(), limit)
+        return _cut(_EVERYTHING(connection, **span), limit)
     chosen = {
         "statuses": list(wanted.statuses) or None, "lanes": list(wanted.lanes) or None,
         "countries": list(wanted.countries) or None, "ending": wanted.ending, "scanned": scanned,
     }  # fmt: skip
     if wanted.is_open:
-        seen = _OPEN(connection, **span, **chosen).all()
+        seen = _OPEN(connection, **span, **chosen)
         if seen[0].seen < scanned:
             return _cut([row for row in seen if row.id is not None], limit)
-    return _walked(_WALK(connection, **span, **chosen).all(), limit)
+    return _walked(_WALK(connection, **span, **chosen), limit)
 
 
 def _cut(rows: Sequence[Any], limit: int) -> Page:

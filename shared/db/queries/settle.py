@@ -180,7 +180,7 @@ def write(connection: Connection, batch: Batch, hand_over: HandOver = NOTHING) -
         room=hand_over.room,
         busy_endpoints=list(hand_over.busy_endpoints),
         lease_s=hand_over.lease_s,
-    ).all()
+    )
     told = [row for row in rows if row.lost is not None]
     moved = [moves.Moved(row.id, row.lane, Status(row.status), Status(row.was), row.is_due) for row in told if row.id]
     handed = [_handed(row) for row in rows if row.callback_id is not None]
