@@ -57,6 +57,10 @@ class Stage:
         self.database = self.services.database
         self.kept = 0
         self._destinations = {}
+        self.empty()
+
+    def empty(self):
+        """Begin anew, with one provider."""
         self.execute(f"TRUNCATE {_TABLES} CASCADE")
         self.database.run(lambda connection: providers.create_provider(connection, PROVIDER, "test", None))
 

@@ -1,0 +1,130 @@
+"""
+Whatever happens to a message, in whatever order, it ends as it should.
+
+Hypothesis plays the senders, 8x8, receivers, dying workers and time against the real steps. A thorough run is
+``RINGPOST_LIVES=2000 ./deploy/test tests/integration/test_message_life.py``: so many lives of 50 happenings each.
+"""
+
+import os
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from shared.lifecycle import Lane
+from tests.integration.life_world import ANSWERS, ENDINGS, World
+from tests.integration.worker_stage import staged
+
+_ANSWERS = st.lists(st.sampled_from(sorted(ANSWERS)), min_size=1, max_size=3)
+_HEARING = st.lists(st.sampled_from(["ok", "error", "no_reply", "not_sent"]), min_size=1, max_size=3)
+_ENDINGS = st.sampled_from(sorted(ENDINGS))
+_PHONES = st.sampled_from(["+6581000001", "+6581000002", "+6581000003"])
+_SECONDS = st.sampled_from([1, 6, 35, 130, 700, 5000])
+
+
+class Life(RuleBasedStateMachine):
+    """A few messages, everything that may happen to them, and the promises after each of those."""
+
+    stage = None  # of the module: making one takes longer than a life
+
+    @initialize()
+    def begin(self):
+        self.stage.empty()
+        self.world = World(self.stage)
+
+    @rule(phone=_PHONES, lane=st.sampled_from(list(Lane)), ttl_s=st.sampled_from([15, 120, 1800]),
+          attempts=st.integers(1, 3), redial_unknown=st.booleans(), interruptible=st.booleans())  # fmt: skip
+    def submit(self, phone, lane, ttl_s, attempts, redial_unknown, interruptible):
+        self.world.submit(
+            destination=phone, lane=lane, ttl_s=ttl_s, max_attempts=attempts, spare_attempts=1,
+            redial_unknown=redial_unknown, interruptible=interruptible,
+        )  # fmt: skip
+
+    @precondition(lambda self: self.world.asked)
+    @rule(data=st.data())
+    def submit_again(self, data):
+        self.world.submit_again(data.draw(st.sampled_from(sorted(self.world.asked))))
+
+    @precondition(lambda self: self.world.asked)
+    @rule(lane=st.sampled_from(list(Lane)), answers=_ANSWERS)
+    def dial(self, lane, answers):
+        self.world.dial(lane, answers)
+
+    @precondition(lambda self: self.world.asked)
+    @rule(lane=st.sampled_from(list(Lane)), after_post=st.booleans())
+    def die_dialling(self, lane, after_post):
+        self.world.die_dialling(lane, after_post=after_post)
+
+    @precondition(lambda self: self.world.asleep)
+    @rule(data=st.data())
+    def wake_up(self, data):
+        self.world.wake_up(data.draw(st.integers(0, len(self.world.asleep) - 1)))
+
+    @precondition(lambda self: self.world.eight.sessions)
+    @rule(data=st.data())
+    def answer(self, data):
+        self.world.answer(self._session(data))
+
+    @precondition(lambda self: self.world.eight.sessions)
+    @rule(data=st.data(), ending=_ENDINGS, echo=st.booleans(), copies=st.integers(1, 3))
+    def end(self, data, ending, echo, copies):
+        self.world.end(self._session(data), ending, echo=echo, copies=copies)
+
+    @precondition(lambda self: self.world.eight.sessions)
+    @rule(data=st.data(), ending=_ENDINGS)
+    def forge(self, data, ending):
+        self.world.forge(self._session(data), ending)
+
+    @rule(answers=_HEARING, hands_over=st.booleans())
+    def reconcile(self, answers, hands_over):
+        self.world.reconcile(answers, hands_over=hands_over)
+
+    @rule(answers=_HEARING)
+    def deliver(self, answers):
+        self.world.deliver(answers)
+
+    @rule()
+    def sweep(self):
+        self.world.sweep()
+
+    @rule(seconds=_SECONDS)
+    def let_pass(self, seconds):
+        self.world.let_pass(seconds)
+
+    @invariant()
+    def promises_hold(self):
+        self.world.check()
+
+    def teardown(self):
+        if hasattr(self, "world"):
+            self.world.finish()
+
+    def _session(self, data):
+        return data.draw(st.sampled_from(self.world.eight.sessions))
+
+
+@pytest.mark.timeout(7200)
+def test_every_message_ends_as_it_should_whatever_happens(settings):
+    with staged(settings, callback_allowed_networks=("127.0.0.0/8",), breaker_seconds=5.0) as stage:
+        Life.stage = stage
+        run_state_machine_as_test(
+            Life,
+            settings=hypothesis.settings(
+                max_examples=int(os.environ.get("RINGPOST_LIVES", "20")),
+                stateful_step_count=50,
+                deadline=None,
+                print_blob=True,
+                report_multiple_bugs=False,
+                phases=[hypothesis.Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
