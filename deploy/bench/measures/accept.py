@@ -20,7 +20,7 @@ from deploy.bench import bulk
 from deploy.bench.figures import median, per_second, ratio
 from deploy.bench.load.ledger import Report
 from deploy.bench.result import Measured
-from deploy.bench.rivals import floor, one_insert_a_request
+from deploy.bench.rivals import floor, one_insert_a_request, wsgi_floor
 from deploy.bench.scene import Scene
 from deploy.engines import find_postgres
 from deploy.engines.postgres import PORT, USER
@@ -42,6 +42,7 @@ def accept(scene: Scene) -> Measured:
     count, few = scene.count(3000, 8000), scene.count(400, 1000)
     with ExitStack() as stack:
         bottom = stack.enter_context(floor(stage))
+        wsgi = stack.enter_context(wsgi_floor(stage))
         single = stack.enter_context(one_insert_a_request(stage, scene.naive))
         stack.enter_context(scene.naive.workers_held())
 
@@ -53,6 +54,7 @@ def accept(scene: Scene) -> Measured:
             {
                 "ours": sender(stage.submit_url, stage.headers, count, _CONNECTIONS),
                 "floor": sender(bottom.submit_url, {}, count, _CONNECTIONS),
+                "wsgi": sender(wsgi.submit_url, {}, count, _CONNECTIONS),
                 "single": sender(single.submit_url, {}, count, _CONNECTIONS),
                 "naive": sender(scene.naive.submit_url, stage.headers, few, _CONNECTIONS),
             },
@@ -75,7 +77,13 @@ def accept(scene: Scene) -> Measured:
     return measured
 
 
-_NAMES: Final = {"ours": "Ringpost", "floor": "nothing stored", "single": "one insert a request", "naive": "naive"}
+_NAMES: Final = {
+    "ours": "Ringpost",
+    "floor": "nothing stored, on the same server",
+    "wsgi": "nothing stored, plain Flask on WSGI",
+    "single": "one insert a request",
+    "naive": "naive",
+}
 
 
 def _write(measured: Measured, done: dict[str, list[Report]], limit: float | None) -> None:
@@ -99,11 +107,15 @@ def _write_alone(measured: Measured, alone: dict[str, list[Report]]) -> None:
 
 
 def _one_process(scene: Scene, measured: Measured, count: int) -> None:
-    """One ingress process against the floor with one."""
+    """One ingress process against what stores nothing: on the same server, and on WSGI as a side figure."""
     scene.stage.restart(web_concurrency=1)
     scene.stage.stop_workers()
-    with floor(scene.stage, workers=1) as bottom:
-        ways = {"ours": (scene.stage.submit_url, scene.stage.headers), "floor": (bottom.submit_url, {})}
+    with floor(scene.stage, workers=1) as bottom, wsgi_floor(scene.stage, workers=1) as wsgi:
+        ways = {
+            "ours": (scene.stage.submit_url, scene.stage.headers),
+            "floor": (bottom.submit_url, {}),
+            "wsgi": (wsgi.submit_url, {}),
+        }
 
         def sender(who: str) -> Callable[[], Report]:
             url, headers = ways[who]
@@ -113,7 +125,8 @@ def _one_process(scene: Scene, measured: Measured, count: int) -> None:
     rates = {who: median(report.rates["accepted"] for report in reports) for who, reports in done.items()}
     measured.add("one_of_floor", "one process, of the floor with one", ratio(rates["ours"], rates["floor"]))
     measured.add("one", "Ringpost with one ingress process", rates["ours"], "/s")
-    measured.add("one_floor", "nothing stored, with one process", rates["floor"], "/s")
+    measured.add("one_floor", f"{_NAMES['floor']}, with one process", rates["floor"], "/s")
+    measured.add("one_wsgi", f"{_NAMES['wsgi']}, with one process", rates["wsgi"], "/s")
     scene.stage.restart()
     scene.stage.stop_workers()
 
