@@ -1,7 +1,7 @@
 """
 For comparison only: what stores nothing. Flask parses a body and replies, on our routes.
 
-The floor of the goals is :func:`create`: the server, processes, event loop and lean Flask of Ringpost's ingress, so that
+The floor of the goals is :func:`create`: the server, processes, event loop and lean Flask of our ingress, so that
 what it lacks is what Ringpost does: check, seal, estimate, commit. The gate is ours, too, so the floor's stands open.
 :func:`create_wsgi` is plain Flask on granian's WSGI, a side figure: what a service without an event loop would run on.
 """
