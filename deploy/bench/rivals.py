@@ -107,7 +107,7 @@ class Naive(Rival):
         """Empty its table and its queue. Workers frozen in a transaction lose it, or they would hold us up."""
         with redis.Redis.from_url(self.redis_url) as client:
             client.flushdb()
-        _execute(
+        execute(
             self.database_url,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
@@ -173,7 +173,8 @@ def _let_go(process: psutil.Process) -> None:
         return
 
 
-def _execute(url: str, *statements: str) -> None:
+def execute(url: str, *statements: str) -> None:
+    """Statements outside of any transaction."""
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:
