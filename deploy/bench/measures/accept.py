@@ -41,8 +41,7 @@ def accept(scene: Scene) -> Measured:
     stage.world()
     count, few = scene.count(3000, 8000), scene.count(400, 1000)
     with ExitStack() as stack:
-        bottom = stack.enter_context(floor(stage))
-        wsgi = stack.enter_context(wsgi_floor(stage))
+        bottom, wsgi = stack.enter_context(floor(stage)), stack.enter_context(wsgi_floor(stage))
         single = stack.enter_context(one_insert_a_request(stage, scene.naive))
         stack.enter_context(scene.naive.workers_held())
 
@@ -59,13 +58,11 @@ def accept(scene: Scene) -> Measured:
                 "naive": sender(scene.naive.submit_url, stage.headers, few, _CONNECTIONS),
             },
         )
-        alone = scene.alternated(
-            1 if scene.quick else _ROUNDS,
-            {
-                "ours": sender(stage.submit_url, stage.headers, few // 4, 1),
-                "single": sender(single.submit_url, {}, few // 4, 1),
-            },
-        )
+        lone = {
+            "ours": sender(stage.submit_url, stage.headers, few // 4, 1),
+            "single": sender(single.submit_url, {}, few // 4, 1),
+        }
+        alone = scene.alternated(1 if scene.quick else _ROUNDS, lone)
         scene.naive.clear()
         limits = [commit_limit(scene) for _ in range(1 if scene.quick else _ROUNDS)]
     _write(measured, done, median(limits))

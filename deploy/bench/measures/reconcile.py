@@ -24,7 +24,7 @@ from deploy.bench.result import Measured
 from deploy.bench.scene import Scene
 from deploy.bench.stage import SUBACCOUNT
 from shared.db.queries import inbox
-from shared.lifecycle import Lane
+from shared.lifecycle import Lane, Status
 from workers.reconcile_events import ReconcileEvents
 
 _DIALLED_S: Final = 30.0
@@ -177,5 +177,6 @@ def _waiting(scene: Scene) -> float:
 
 def _undelivered(scene: Scene) -> float:
     with scene.stage.database.transaction() as connection:
-        left = connection.execute(text("SELECT count(*) FROM messages WHERE status <> 'delivered'")).scalar_one()
+        counted = text("SELECT count(*) FROM messages WHERE status <> :status")
+        left = connection.execute(counted, {"status": Status.DELIVERED}).scalar_one()
     return float(left)

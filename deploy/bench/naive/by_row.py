@@ -14,6 +14,7 @@ from typing import Any, Final
 import psycopg2
 
 from shared.ids import new_id
+from shared.lifecycle import Status
 from shared.sealing import Sealer
 
 _READ: Final = """
@@ -25,7 +26,7 @@ SELECT m.id, m.provider_id, m.attempt, a.attempt_id FROM dial_attempts a JOIN me
 WHERE a.session_id = %s FOR UPDATE OF m
 """
 _UPDATE: Final = """
-UPDATE messages SET status = 'delivered', due_at = NULL, finished_at = now(), content = NULL, busy_destination = NULL,
+UPDATE messages SET status = %s, due_at = NULL, finished_at = now(), content = NULL, busy_destination = NULL,
   busy_until = NULL, updated_at = now()
 WHERE id = %s
 """
@@ -39,7 +40,7 @@ WITH numbered AS (
   UPDATE providers SET last_sequence = last_sequence + 1 WHERE provider_id = %(provider)s RETURNING last_sequence
 ), event AS (
   INSERT INTO feed_events (event_id, provider_id, sequence, message_id, type, status, facts)
-  SELECT %(event)s, %(provider)s, last_sequence, %(message)s, 'message.delivered', 'delivered', %(facts)s FROM numbered
+  SELECT %(event)s, %(provider)s, last_sequence, %(message)s, 'message.' || %(status)s, %(status)s, %(facts)s FROM numbered
 )
 INSERT INTO callbacks (callback_id, event_id, endpoint_id, message_id, state, due_at)
 SELECT 'cb_' || substr(%(event)s, 5) || '_' || row_number() OVER (), %(event)s, endpoint_id, %(message)s, 'due', now()
@@ -85,12 +86,12 @@ class ByRow:
 def _write(cursor: Any, payload: dict[str, Any], message: str, provider: str, attempt: int, attempt_id: str) -> None:
     leg = payload["details"]["callA"]
     facts = {"attempts": attempt, "sessionId": payload["sessionId"], "durationSeconds": leg["callDuration"]}
-    cursor.execute(_UPDATE, (message,))
+    cursor.execute(_UPDATE, (str(Status.DELIVERED), message))
     cursor.execute(
         _LEG,
         (payload["sessionId"], attempt_id, leg["callId"], leg["callStatus"], leg["connectedTimestamp"],
          leg["disconnectedTimestamp"], leg["callDuration"], leg["sourceCountryCode"], leg["destinationCountryCode"],
          leg["callQuality"]["mos"]),
     )  # fmt: skip
-    told = {"event": new_id("evt"), "provider": provider, "message": message, "facts": json.dumps(facts)}
-    cursor.execute(_TELL, told)
+    told = {"event": new_id("evt"), "provider": provider, "message": message, "status": str(Status.DELIVERED)}
+    cursor.execute(_TELL, told | {"facts": json.dumps(facts)})
