@@ -40,7 +40,8 @@ WITH numbered AS (
   UPDATE providers SET last_sequence = last_sequence + 1 WHERE provider_id = %(provider)s RETURNING last_sequence
 ), event AS (
   INSERT INTO feed_events (event_id, provider_id, sequence, message_id, type, status, facts)
-  SELECT %(event)s, %(provider)s, last_sequence, %(message)s, 'message.' || %(status)s, %(status)s, %(facts)s FROM numbered
+  SELECT %(event)s, %(provider)s, last_sequence, %(message)s, 'message.' || %(status)s, %(status)s, %(facts)s
+  FROM numbered
 )
 INSERT INTO callbacks (callback_id, event_id, endpoint_id, message_id, state, due_at)
 SELECT 'cb_' || substr(%(event)s, 5) || '_' || row_number() OVER (), %(event)s, endpoint_id, %(message)s, 'due', now()
