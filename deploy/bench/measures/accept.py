@@ -41,7 +41,7 @@ def accept(scene: Scene) -> Measured:
     stage.world()
     count, few = scene.count(3000, 8000), scene.count(400, 1000)
     with ExitStack() as stack:
-        bottom, wsgi = stack.enter_context(floor(stage)), stack.enter_context(wsgi_floor(stage))
+        bottom = stack.enter_context(floor(stage))
         single = stack.enter_context(one_insert_a_request(stage, scene.naive))
         stack.enter_context(scene.naive.workers_held())
 
@@ -53,7 +53,6 @@ def accept(scene: Scene) -> Measured:
             {
                 "ours": sender(stage.submit_url, stage.headers, count, _CONNECTIONS),
                 "floor": sender(bottom.submit_url, {}, count, _CONNECTIONS),
-                "wsgi": sender(wsgi.submit_url, {}, count, _CONNECTIONS),
                 "single": sender(single.submit_url, {}, count, _CONNECTIONS),
                 "naive": sender(scene.naive.submit_url, stage.headers, few, _CONNECTIONS),
             },

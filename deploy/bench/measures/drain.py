@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ROUNDS: Final = 5
+_QUICK_ROUNDS: Final = 3
 _SLOW_S: Final = 0.2
 _CONNECTIONS: Final = 32
 _SETTLE_S: Final = 0.5
@@ -39,7 +40,8 @@ def drain(scene: Scene) -> Measured:
     scene.stage.start_web()
     scene.stage.start_workers()
     count, few = scene.count(2000, 10_000), scene.count(250, 1000)
-    done = scene.alternated(_ROUNDS, {"ours": lambda: _ours(scene, count, 0.0), "naive": lambda: _naive(scene, few)})
+    rounds = _QUICK_ROUNDS if scene.quick else _ROUNDS
+    done = scene.alternated(rounds, {"ours": lambda: _ours(scene, count, 0.0), "naive": lambda: _naive(scene, few)})
     dialled = {who: [report.from_first["dialled"] for report in reports] for who, reports in done.items()}
     rates = {who: median(values) for who, values in dialled.items()}
     times = [ratio(ours, naive) for ours, naive in zip(dialled["ours"], dialled["naive"], strict=True)]
