@@ -116,6 +116,11 @@ class Generator:
         """What a load has come to so far."""
         return Report.read(self._call("report", prefix=name))
 
+    def samples(self, name: str, latency: str) -> list[float]:
+        """Every measured value of one of a load's latencies, in milliseconds."""
+        samples: list[float] = self._call("samples", prefix=name, latency=latency)
+        return samples
+
     def forget(self, name: str) -> None:
         """Close a load's ledger: what still comes for it is not counted."""
         self._call("forget", prefix=name)

@@ -131,7 +131,7 @@ class Meter:
         commands = self._redis.info("commandstats")
         return Reading(
             own_s=self._spent_s(),
-            postgres_s=self._engine_s(self._engines.postgres),
+            postgres_s=self.postgres_s(),
             valkey_s=self._engine_s(self._engines.valkey),
             statements=self._statements() if self.counts_statements else None,
             transactions=self._one(
@@ -139,6 +139,10 @@ class Meter:
             ),
             rings=int(commands.get("cmdstat_rpush", {}).get("calls", 0)),
         )
+
+    def postgres_s(self) -> float:
+        """PostgreSQL's processor seconds, now."""
+        return self._engine_s(self._engines.postgres)
 
     def by_statement(self) -> Statements:
         """What each statement has cost so far."""

@@ -21,6 +21,8 @@ from deploy.procfile import Process
 
 _HOST: Final = "127.0.0.1"
 _DATABASE: Final = "naive"
+_OURS: Final = "ingress.server:create"
+_FLOOR: Final = "deploy.bench.floor:create"
 _FLOOR_THREADS: Final = 1  # where nothing waits, one thread serves fastest
 _WAITING_THREADS: Final = 16
 _WORKERS: Final = 2
@@ -105,7 +107,7 @@ class Naive(Rival):
         """Empty its table and its queue. Workers frozen in a transaction lose it, or they would hold us up."""
         with redis.Redis.from_url(self.redis_url) as client:
             client.flushdb()
-        _execute(
+        execute(
             self.database_url,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
@@ -122,14 +124,28 @@ class Naive(Rival):
         one_insert.create_table(self.database_url)
 
 
+def floor_command() -> str:
+    """The Procfile's line for ``web`` with the floor's app in the place of ours."""
+    (web,) = (process for process in fleet.processes({}) if process.name == "web")
+    return str(web.command).replace(_OURS, _FLOOR)
+
+
 @contextmanager
 def floor(stage: Stage, *, workers: int = 2) -> Iterator[Rival]:
-    """Flask that parses and replies."""
+    """What stores nothing, on the server that ours runs on."""
     port = fleet.free_port(_HOST)
-    rival = Rival("floor", stage, port, {})
-    command = _granian("deploy.bench.floor:create", port, workers=workers, threads=_FLOOR_THREADS)
-    with stage.crew([Process(name="floor", command=command, env=stage.environment())], f"{rival.url}/readyz") as crew:
-        rival.crew = crew
+    environment = stage.environment(PORT=str(port), WEB_CONCURRENCY=str(workers))
+    with _serving("floor", stage, port, Process(name="floor", command=floor_command(), env=environment)) as rival:
+        yield rival
+
+
+@contextmanager
+def wsgi_floor(stage: Stage, *, workers: int = 2) -> Iterator[Rival]:
+    """The same on granian's WSGI, with one thread."""
+    port = fleet.free_port(_HOST)
+    command = _granian("deploy.bench.floor:create_wsgi", port, workers=workers, threads=_FLOOR_THREADS)
+    process = Process(name="wsgi-floor", command=command, env=stage.environment())
+    with _serving("WSGI floor", stage, port, process) as rival:
         yield rival
 
 
@@ -137,11 +153,16 @@ def floor(stage: Stage, *, workers: int = 2) -> Iterator[Rival]:
 def one_insert_a_request(stage: Stage, naive: Naive, *, workers: int = 2) -> Iterator[Rival]:
     """One committed row and one enqueue a request."""
     port = fleet.free_port(_HOST)
-    rival = Rival("one insert", stage, port, {})
     environment = stage.environment(NAIVE_DATABASE_URL=naive.database_url, NAIVE_REDIS_URL=naive.redis_url)
     command = _granian("deploy.bench.one_insert:create", port, workers=workers, threads=_WAITING_THREADS)
-    with stage.crew([Process(name="one-insert", command=command, env=environment)], f"{rival.url}/readyz") as crew:
-        rival.crew = crew
+    with _serving("one insert", stage, port, Process(name="one-insert", command=command, env=environment)) as rival:
+        yield rival
+
+
+@contextmanager
+def _serving(name: str, stage: Stage, port: int, process: Process) -> Iterator[Rival]:
+    rival = Rival(name, stage, port, {})
+    with stage.crew([process], f"{rival.url}/readyz") as rival.crew:
         yield rival
 
 
@@ -152,7 +173,8 @@ def _let_go(process: psutil.Process) -> None:
         return
 
 
-def _execute(url: str, *statements: str) -> None:
+def execute(url: str, *statements: str) -> None:
+    """Statements outside of any transaction."""
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:

@@ -26,6 +26,21 @@ def test_a_measurement_loses_and_doubles_nothing(scene, name):
     assert {goal.key for goal in GOALS if goal.key.startswith(f"{name}.")} <= figures.keys()
 
 
+def test_a_plain_transaction_and_ours_settle_the_same_summaries(scene):
+    figures = by_key(programme.run(programme.chosen(["reconcile"], quick=False), scene, lambda _: None))
+
+    assert figures["reconcile.open"].value == 0
+    assert figures["reconcile.undelivered"].value == 0
+    assert figures["reconcile.times"].value > 0
+
+
+def test_alone_the_heap_is_gone_and_beside_it_everything_is_dialled(scene):
+    figures = by_key(programme.run(programme.chosen(["fairness"], quick=False), scene, lambda _: None))
+
+    assert figures["fairness.otp_alone_count"].value == figures["fairness.otp_beside_count"].value > 0
+    assert figures["fairness.provider_alone_count"].value == figures["fairness.provider_beside_count"].value > 0
+
+
 def test_a_profile_tells_what_each_role_costs_or_why_it_cannot(scene):
     (measured,) = programme.run(programme.chosen(["profile"], quick=False), scene, lambda _: None)
 

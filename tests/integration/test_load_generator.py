@@ -6,7 +6,9 @@ import sys
 import pytest
 
 from deploy.bench.generator import Generator, GeneratorError
+from deploy.bench.load.ledger import FIRST_PHONE
 from deploy.bench.load.receivers import HANGS
+from deploy.bench.measures.overload import probing
 from deploy.fleet import PROJECT, free_port
 
 PATIENCE_S = 5
@@ -82,3 +84,21 @@ def test_an_impossible_wish_is_an_error_and_the_generator_lives_on(generator):
         generator.report("nobody")
 
     assert generator.seen() == {}
+
+
+def test_a_probe_tells_when_answers_came_and_when_it_saw_them(echo):
+    body = '{"messageId":"{id}","customerPhone":"+{phone}","message":"A probe."}'
+
+    url = f"{echo}/api/make-call"
+    with probing(url=url, headers={}, seconds=0.2, pause_s=0.05, body=body, first_phone=FIRST_PHONE) as answers:
+        pass
+
+    assert {answer["status"] for answer in answers} == {200}
+    assert all(0 < answer["arrived_ms"] <= answer["seen_ms"] for answer in answers)
+
+
+def test_a_load_tells_how_late_it_was_sent(generator, echo):
+    _, report = generator.submit(f"{echo}/api/make-call", 10, rate=500.0)
+
+    assert report.lateness.count == 10
+    assert report.lateness.p50 >= 0

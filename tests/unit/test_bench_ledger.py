@@ -65,3 +65,11 @@ def test_a_forgotten_load_is_found_no_more(ledger):
 
     assert ledgers.of_phone(FIRST_PHONE) is None
     assert ledgers.of_id(b"load1") is None
+
+
+def test_every_value_of_a_latency_is_told(ledger):
+    for number, took_s in enumerate((0.25, 0.5)):
+        ledger.note("due", number, 1.0)
+        ledger.note("accepted", number, 1.0 + took_s)
+
+    assert [*ledger.samples("accept")] == [250.0, 500.0]

@@ -89,6 +89,10 @@ class Control:
         """What a load has come to so far."""
         return asdict(self._open[prefix].report())
 
+    async def samples(self, prefix: str, latency: str) -> list[float]:
+        """Every measured value of one of a load's latencies."""
+        return [*self._open[prefix].samples(latency)]
+
     async def forget(self, prefix: str) -> dict[str, Any]:
         """Close a ledger."""
         self._ledgers.forget(self._open.pop(prefix))

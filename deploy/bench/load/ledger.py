@@ -30,6 +30,7 @@ class Report:
     doubled_callbacks: int
     refused: Spread | None  # how long a refusal took
     refused_without_retry_after: int
+    lateness: Spread | None  # of the generator: from a message's due time to its sending
     rates: dict[str, float | None]  # moment -> messages a second
     from_first: dict[str, float | None]  # the same, from that moment's own first
     latencies: dict[str, Spread | None]
@@ -40,8 +41,8 @@ class Report:
     def read(cls, plain: dict[str, Any]) -> Self:
         """From JSON."""
         spreads = {name: Spread(**value) if value else None for name, value in plain["latencies"].items()}
-        refused = Spread(**plain["refused"]) if plain["refused"] else None
-        return cls(**{**plain, "latencies": spreads, "refused": refused})
+        known = {name: Spread(**plain[name]) if plain[name] else None for name in ("refused", "lateness")}
+        return cls(**{**plain, "latencies": spreads, **known})
 
     def latency(self, name: str) -> Spread:
         """The spread of a latency; infinite when nothing was measured, so that no goal is met by silence."""
@@ -69,6 +70,7 @@ class Ledger:
     statuses: Counter[int] = field(default_factory=Counter)
     refusals: list[float] = field(default_factory=list)
     refused_without_retry_after: int = 0
+    lateness: list[float] = field(default_factory=list)
     changed_at: float = 0.0
     spent_s: float = 0.0  # the generator's processor time
     moments: dict[str, array[float]] = field(init=False)
@@ -106,19 +108,22 @@ class Ledger:
             doubled_callbacks=sum(max(0, times - 1) for times in self.callbacks),
             refused=spread(1000 * seconds for seconds in self.refusals),
             refused_without_retry_after=self.refused_without_retry_after,
+            lateness=spread(1000 * seconds for seconds in self.lateness),
             rates={name: per_second(self._known(name), since) for name in MOMENTS},
             from_first={name: per_second(self._known(name)) for name in MOMENTS},
-            latencies={name: spread(self._between(*ends)) for name, ends in LATENCIES.items()},
+            latencies={name: spread(self.samples(name)) for name in LATENCIES},
             curves={name: curve(self._known(name)) for name in ("accepted", "dialled", "called")},
             generator_ms=1000 * self.spent_s / max(1, self.count),
         )
 
-    def _known(self, moment: str) -> Iterator[float]:
-        return (at for at in self.moments[moment] if not math.isnan(at))
-
-    def _between(self, begin: str, end: str) -> Iterator[float]:
+    def samples(self, latency: str) -> Iterator[float]:
+        """Every measured value of a latency."""
+        begin, end = LATENCIES[latency]
         pairs = zip(self.moments[begin], self.moments[end], strict=True)
         return (1000 * (to - at) for at, to in pairs if not math.isnan(at) and not math.isnan(to))
+
+    def _known(self, moment: str) -> Iterator[float]:
+        return (at for at in self.moments[moment] if not math.isnan(at))
 
 
 class Ledgers:

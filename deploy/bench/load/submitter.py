@@ -92,6 +92,8 @@ class Submitter:
     def _done(self, exchange: Exchange) -> None:
         ledger = self._ledger
         ledger.statuses[exchange.status] += 1
+        if exchange.sent_at:
+            ledger.lateness.append(exchange.sent_at - ledger.moments["due"][exchange.number])
         if exchange.status in _OK:
             ledger.note("accepted", exchange.number, exchange.ended_at)
         elif exchange.status in _REFUSED:

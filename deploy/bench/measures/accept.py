@@ -20,7 +20,7 @@ from deploy.bench import bulk
 from deploy.bench.figures import median, per_second, ratio
 from deploy.bench.load.ledger import Report
 from deploy.bench.result import Measured
-from deploy.bench.rivals import floor, one_insert_a_request
+from deploy.bench.rivals import floor, one_insert_a_request, wsgi_floor
 from deploy.bench.scene import Scene
 from deploy.engines import find_postgres
 from deploy.engines.postgres import PORT, USER
@@ -57,13 +57,11 @@ def accept(scene: Scene) -> Measured:
                 "naive": sender(scene.naive.submit_url, stage.headers, few, _CONNECTIONS),
             },
         )
-        alone = scene.alternated(
-            1 if scene.quick else _ROUNDS,
-            {
-                "ours": sender(stage.submit_url, stage.headers, few // 4, 1),
-                "single": sender(single.submit_url, {}, few // 4, 1),
-            },
-        )
+        lone = {
+            "ours": sender(stage.submit_url, stage.headers, few // 4, 1),
+            "single": sender(single.submit_url, {}, few // 4, 1),
+        }
+        alone = scene.alternated(1 if scene.quick else _ROUNDS, lone)
         scene.naive.clear()
         limits = [commit_limit(scene) for _ in range(1 if scene.quick else _ROUNDS)]
     _write(measured, done, median(limits))
@@ -75,7 +73,13 @@ def accept(scene: Scene) -> Measured:
     return measured
 
 
-_NAMES: Final = {"ours": "Ringpost", "floor": "nothing stored", "single": "one insert a request", "naive": "naive"}
+_NAMES: Final = {
+    "ours": "Ringpost",
+    "floor": "nothing stored, on the same server",
+    "wsgi": "nothing stored, plain Flask on WSGI",
+    "single": "one insert a request",
+    "naive": "naive",
+}
 
 
 def _write(measured: Measured, done: dict[str, list[Report]], limit: float | None) -> None:
@@ -99,11 +103,15 @@ def _write_alone(measured: Measured, alone: dict[str, list[Report]]) -> None:
 
 
 def _one_process(scene: Scene, measured: Measured, count: int) -> None:
-    """One ingress process against the floor with one."""
+    """One ingress process against what stores nothing: on the same server, and on WSGI as a side figure."""
     scene.stage.restart(web_concurrency=1)
     scene.stage.stop_workers()
-    with floor(scene.stage, workers=1) as bottom:
-        ways = {"ours": (scene.stage.submit_url, scene.stage.headers), "floor": (bottom.submit_url, {})}
+    with floor(scene.stage, workers=1) as bottom, wsgi_floor(scene.stage, workers=1) as wsgi:
+        ways = {
+            "ours": (scene.stage.submit_url, scene.stage.headers),
+            "floor": (bottom.submit_url, {}),
+            "wsgi": (wsgi.submit_url, {}),
+        }
 
         def sender(who: str) -> Callable[[], Report]:
             url, headers = ways[who]
@@ -113,7 +121,8 @@ def _one_process(scene: Scene, measured: Measured, count: int) -> None:
     rates = {who: median(report.rates["accepted"] for report in reports) for who, reports in done.items()}
     measured.add("one_of_floor", "one process, of the floor with one", ratio(rates["ours"], rates["floor"]))
     measured.add("one", "Ringpost with one ingress process", rates["ours"], "/s")
-    measured.add("one_floor", "nothing stored, with one process", rates["floor"], "/s")
+    measured.add("one_floor", f"{_NAMES['floor']}, with one process", rates["floor"], "/s")
+    measured.add("one_wsgi", f"{_NAMES['wsgi']}, with one process", rates["wsgi"], "/s")
     scene.stage.restart()
     scene.stage.stop_workers()
 

@@ -8,7 +8,7 @@ from typing import Final
 from deploy.bench.figures import median, ratio
 from deploy.bench.load.ledger import Report
 from deploy.bench.result import Measured
-from deploy.bench.rivals import floor
+from deploy.bench.rivals import floor, wsgi_floor
 from deploy.bench.scene import Scene
 from deploy.bench.stage import TOKEN
 
@@ -35,32 +35,31 @@ _VCA: Final = (
 
 
 def webhooks(scene: Scene) -> Measured:
-    """Two ingress processes, the workers stopped; against Flask that stores nothing."""
+    """Two ingress processes, the workers stopped; against the same route and body with nothing stored."""
     measured = Measured("webhooks", "8x8's webhooks, two ingress processes")
     stage, count = scene.stage, scene.count(2000, 6000)
     stage.start_web()
     stage.stop_workers()
 
-    def sender(path: str, body: str, connections: int) -> Callable[[], Report]:
-        url = f"{stage.url}/api/webhooks/{path}"
+    def sender(url: str, body: str, connections: int) -> Callable[[], Report]:
         headers = {"Authorization": TOKEN}
         return lambda: scene.through(url, count, headers, until="accepted", body=body, connections=connections)
 
-    with floor(stage) as bottom:
+    with floor(stage) as bottom, wsgi_floor(stage) as wsgi:
         done = scene.alternated(
             _ROUNDS,
             {
-                "vss": sender("vss", _VSS, _CONNECTIONS),
-                "floor": lambda: scene.through(
-                    bottom.submit_url, count, {}, until="accepted", connections=_CONNECTIONS
-                ),
-                "vca": sender("vca", _VCA, _FEW_CONNECTIONS),
+                "vss": sender(stage.vss_url, _VSS, _CONNECTIONS),
+                "floor": sender(bottom.vss_url, _VSS, _CONNECTIONS),
+                "wsgi": sender(wsgi.vss_url, _VSS, _CONNECTIONS),
+                "vca": sender(f"{stage.url}/api/webhooks/vca", _VCA, _FEW_CONNECTIONS),
             },
         )
     rates = {who: median(report.rates["accepted"] for report in reports) for who, reports in done.items()}
     measured.add("of_floor", "VSS acknowledged, of what stores nothing", ratio(rates["vss"], rates["floor"]))
     measured.add("vss", "VSS at 64 connections", rates["vss"], "/s")
-    measured.add("floor", "nothing stored", rates["floor"], "/s")
+    measured.add("floor", "nothing stored, on the same server", rates["floor"], "/s")
+    measured.add("wsgi", "nothing stored, plain Flask on WSGI", rates["wsgi"], "/s")
     measured.add("vca", "VCA at 16 connections", rates["vca"], "/s")
     for share in ("p50", "p99"):
         value = median(getattr(report.latency("accept"), share) for report in done["vca"])
