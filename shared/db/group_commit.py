@@ -25,6 +25,8 @@ Row = TypeVar("Row")
 Result = TypeVar("Result")
 
 _UNSET: Final = object()
+#: Rows handed in together that are a batch worth writing by themselves.
+_MANY: Final = 20
 
 log = structlog.get_logger()
 
@@ -36,10 +38,10 @@ class Overloaded(Exception):
 class Ticket(Generic[Result]):
     """A place in the next batch."""
 
-    __slots__ = ("_answered", "_error", "_result", "given_up")
+    __slots__ = ("_error", "_latch", "_result", "given_up")
 
     def __init__(self) -> None:
-        self._answered = Latch()
+        self._latch: Latch | None = None  # made by whoever waits before the answer is here: most of a batch never do
         self._result: object = _UNSET
         self._error: BaseException | None = None
         self.given_up = False
@@ -47,13 +49,13 @@ class Ticket(Generic[Result]):
     def settle(self, result: Result) -> None:
         """The row is committed."""
         self._result = result
-        self._answered.set()
+        self._tell()
 
     def fail(self, error: BaseException) -> None:
         """The row could not be written, or it is not known whether it was. Changes nothing once that was told."""
         if self._result is _UNSET and self._error is None:
             self._error = error
-            self._answered.set()
+            self._tell()
 
     def wait(self, timeout_s: float, *, withdraw: bool = True) -> Result:
         """
@@ -66,12 +68,37 @@ class Ticket(Generic[Result]):
         Raises:
             DatabaseAway: PostgreSQL is away, or did not answer within *timeout_s* seconds.
         """
-        if not self._answered.wait(timeout_s):
-            self.given_up = withdraw
-            raise DatabaseAway("no answer in time")
+        if not self._is_answered():
+            latch = self._latch = Latch()
+            # Once more: the answer may have come before there was a latch to set.
+            if not self._is_answered() and not latch.wait(timeout_s) and not self._is_answered():
+                self.given_up = withdraw
+                raise DatabaseAway("no answer in time")
         if self._error is not None:
             raise self._error
         return cast("Result", self._result)
+
+    def _is_answered(self) -> bool:
+        return self._result is not _UNSET or self._error is not None
+
+    def _tell(self) -> None:
+        if self._latch is not None:
+            self._latch.set()
+
+
+def results(tickets: Sequence[Ticket[Result]], timeout_s: float) -> list[Result]:
+    """
+    What became of rows that were handed in together, in order.
+
+    Raises:
+        DatabaseAway: Not stored, or not known to be stored, within *timeout_s* seconds.
+    """
+    deadline = time.monotonic() + timeout_s
+    try:
+        return [ticket.wait(deadline - time.monotonic()) for ticket in tickets]
+    finally:
+        for ticket in tickets:
+            ticket.given_up = True  # whoever asked is answered: what is not taken yet need not be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +142,7 @@ class GroupCommitter(Generic[Row, Result]):
         self._away_until = 0.0
         self._rest = Rest(bounds.rest_row_s, bounds.rest_s)
         self._enough = 1  # rows that the writer waits for
+        self._gathered = False  # somebody handed in a batch of his own: nothing more need be waited for
         self._thread = threading.Thread(target=self._run, name=f"group-commit-{name}", daemon=True)
         self._thread.start()
 
@@ -133,7 +161,8 @@ class GroupCommitter(Generic[Row, Result]):
             if time.monotonic() < self._away_until or self._closing:
                 raise DatabaseAway(self._name)
             self._waiting.extend(zip(rows, tickets, strict=True))
-            if len(self._waiting) >= self._enough:  # a writer woken for each row would write none of them sooner
+            self._gathered |= len(rows) >= _MANY
+            if self._has_enough():  # a writer woken for each row would write none of them sooner
                 self._changed.notify()
         return tickets
 
@@ -145,13 +174,7 @@ class GroupCommitter(Generic[Row, Result]):
             Overloaded: Too many rows wait already; nothing was stored.
             DatabaseAway: Not stored, or not known to be stored, within *timeout_s* seconds.
         """
-        deadline = time.monotonic() + timeout_s
-        tickets = self.submit(rows)
-        try:
-            return [ticket.wait(deadline - time.monotonic()) for ticket in tickets]
-        finally:
-            for ticket in tickets:
-                ticket.given_up = True  # whoever asked is answered: what is not taken yet need not be written
+        return results(self.submit(rows), timeout_s)
 
     @property
     def backlog(self) -> int:
@@ -189,6 +212,7 @@ class GroupCommitter(Generic[Row, Result]):
                     self._enough = 1
                 size = min(len(self._waiting), self._bounds.batch)
                 batch = [self._waiting.popleft() for _ in range(size)]
+                self._gathered = False
                 if not batch:
                     return []
             wanted = [entry for entry in batch if not entry[1].given_up]
@@ -196,7 +220,7 @@ class GroupCommitter(Generic[Row, Result]):
                 return wanted
 
     def _has_enough(self) -> bool:
-        return len(self._waiting) >= self._enough or self._closing
+        return len(self._waiting) >= self._enough or self._gathered or self._closing
 
     def _store(self, batch: list[tuple[Row, Ticket[Result]]]) -> None:
         try:

@@ -67,7 +67,7 @@ _COLUMNS: Final = (
 )
 
 _INSERT: Final = Prepared(
-    f"""
+    """
 INSERT INTO messages (
   id, provider_id, message_id, fingerprint, lane, status, content, destination_key, destination_masked, country,
   source, voice, speed, plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown,
@@ -85,7 +85,7 @@ FROM json_to_recordset(:rows) AS x(
   interruptible boolean, max_attempts int2, spare_attempts int2, redial_unknown boolean, endpoint_id text,
   metadata jsonb, warnings jsonb, scheduled_at timestamptz, expires_at timestamptz, ttl_s int)
 ON CONFLICT DO NOTHING
-RETURNING {_COLUMNS}
+RETURNING id, status, deadline, due_at
 """,
     rows="json",
 )
@@ -107,10 +107,9 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> list[Accept
     missing = [message for message in messages if message.id not in stored]
     others = _find(connection, missing) if missing else {}
     return [
-        _accepted(
-            stored.get(message.id) or others[message.provider_id, message.message_id],
-            new_id=message.id,
-        )
+        _new(message, stored[message.id])
+        if message.id in stored
+        else _accepted(others[message.provider_id, message.message_id], new_id=message.id)
         for message in messages
     ]
 
@@ -128,6 +127,24 @@ def _find(connection: Connection, messages: Sequence[NewMessage]) -> dict[tuple[
     keys = [{"provider_id": message.provider_id, "message_id": message.message_id} for message in messages]
     rows = connection.execute(_FIND, {"keys": to_json(keys).decode()})
     return {(row.provider_id, row.message_id): row for row in rows}
+
+
+def _new(message: NewMessage, row: Any) -> Accepted:
+    """What was just inserted: all but what depends on the database's clock is known."""
+    return Accepted(
+        id=message.id,
+        provider_id=message.provider_id,
+        message_id=message.message_id,
+        lane=message.lane,
+        status=Status(row.status),
+        reason=None,
+        session_id=None,
+        fingerprint=message.fingerprint,
+        deadline=row.deadline,
+        due_at=row.due_at,
+        warnings=message.warnings,
+        is_new=True,
+    )
 
 
 def _accepted(row: Any, *, new_id: str | None = None) -> Accepted:
