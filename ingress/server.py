@@ -12,11 +12,11 @@ import io
 import resource
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # imported to be so
+from granian.rsgi import Headers, HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # imported to be so
 
 from ingress import bodies
 from ingress.app import create_app
@@ -52,6 +52,8 @@ _BODILESS: Final = frozenset({"GET", "HEAD"})
 _BODY_S: Final = 20
 _LOOK_S: Final = 1
 _PROTOCOLS: Final = {"1": "HTTP/1.0"}
+#: Header names that are remembered: senders use few, but may make up any.
+_NAMES: Final = 256
 _NOT_PREFIXED: Final = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
@@ -84,14 +86,15 @@ class Server:
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request, in its turn."""
-        submission = submission_of(scope.path, scope.headers)
+        path, headers = scope.path, scope.headers  # each a copy made for whoever asks
+        submission = submission_of(path, headers)
         if submission is not None and self._gate.refuses(submission):
             protocol.response_bytes(*_REFUSED.answer())
             return
-        body = await self._read(scope, protocol)
+        body = await self._read(path, scope.method, headers.get("content-length"), protocol)
         if body is None:
             return
-        environ = environ_of(scope, body)
+        environ = environ_of(scope, path, headers, body)
         leave = nothing if submission is None else await self._gate.enter(submission)
         if leave is None:
             protocol.response_bytes(*_REFUSED.answer())
@@ -100,18 +103,17 @@ class Server:
         try:
             answer = await self._answer(environ)
         except Exception:  # what Flask's own handlers never saw
-            logger.exception("request_failed", path=scope.path)
+            logger.exception("request_failed", path=path)
             answer = _FAILED.answer()
         finally:
             leave()
         protocol.response_bytes(*answer)
 
-    async def _read(self, scope: Scope, protocol: HTTPProtocol) -> bytes | None:
+    async def _read(self, path: str, method: str, announced: str | None, protocol: HTTPProtocol) -> bytes | None:
         """The body, or as much of it as shows that it is too long; None when nobody waits for an answer any more."""
         assert self._strands is not None
-        limit = _limit(scope.path)
-        announced = scope.headers.get("content-length")
-        if announced is None and scope.method in _BODILESS:
+        limit = _limit(path)
+        if announced is None and method in _BODILESS:
             return b""
         if announced is not None and _number(announced) > limit:
             return b""  # the app sees what it was announced to be
@@ -186,13 +188,19 @@ async def _pieces(protocol: HTTPProtocol, limit: int) -> bytes:
     return bytes(read)
 
 
-def environ_of(scope: Scope, body: bytes) -> WSGIEnvironment:
+@lru_cache(maxsize=_NAMES)
+def _key(name: str) -> str:
+    """CGI's name for a header, from its name in lower case."""
+    return _NOT_PREFIXED.get(name) or "HTTP_" + name.upper().replace("-", "_")
+
+
+def environ_of(scope: Scope, path: str, headers: Headers, body: bytes) -> WSGIEnvironment:
     """What PEP 3333 wants to know of a request."""
     host, _, port = scope.server.rpartition(":")
     environ: WSGIEnvironment = {
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": scope.path.encode().decode("latin-1"),
+        "PATH_INFO": path.encode().decode("latin-1"),
         "QUERY_STRING": scope.query_string.encode().decode("latin-1"),
         "SERVER_NAME": host,
         "SERVER_PORT": port,
@@ -206,8 +214,8 @@ def environ_of(scope: Scope, body: bytes) -> WSGIEnvironment:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    for name, value in scope.headers.items():
-        key = _NOT_PREFIXED.get(name) or "HTTP_" + name.upper().replace("-", "_")
+    for name, value in headers.items():
+        key = _key(name)
         environ[key] = f"{environ[key]},{value}" if key in environ else value
     environ.setdefault("CONTENT_LENGTH", str(len(body)))
     return environ

@@ -268,7 +268,7 @@ def test_what_an_answer_holds_is_closed():
 def test_the_head_as_wsgi_has_it():
     asked = scope("/é", ("content-type", "text/x"), ("x-one", "a"), ("x-one", "b"), ("content-length", "3"))
 
-    environ = environ_of(asked, b"abc")
+    environ = environ_of(asked, asked.path, asked.headers, b"abc")
 
     assert environ["PATH_INFO"] == "/é".encode().decode("latin-1")
     assert (environ["QUERY_STRING"], environ["REQUEST_METHOD"]) == ("a=b", "POST")
@@ -281,7 +281,7 @@ def test_a_raw_query_and_an_address_of_six():
     asked = scope("/api/webhooks/vca")
     asked.query_string, asked.client, asked.http_version = "a=€", "[::1]:4000", "1"
 
-    environ = environ_of(asked, b"")
+    environ = environ_of(asked, asked.path, asked.headers, b"")
 
     assert environ["QUERY_STRING"] == "a=€".encode().decode("latin-1")
     assert (environ["REMOTE_ADDR"], environ["SERVER_PROTOCOL"]) == ("::1", "HTTP/1.0")
