@@ -68,7 +68,7 @@ def _keep(site: Site, raw: bytes) -> bytes | None:
         Exception: Neither takes it. Never for a call action, which must be answered all the same.
     """
     seen = glance(raw)
-    kept = RawEvent(seen.dedupe_key, site.services.sealer.seal(raw, row=seen.dedupe_key))
+    kept = RawEvent(seen.dedupe_key, site.services.sealer.seal(raw, row=seen.dedupe_key), seen.session_id)
     reply = None if seen.action is None else hang_up_reply(seen.action.client_action_id)
     try:
         site.events.put([kept], _COMMIT_S)

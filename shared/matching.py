@@ -13,7 +13,6 @@ from shared.lifecycle import Lane, Status
 class Candidate:
     """An attempt that an event may belong to, with its message as it stands."""
 
-    place: int
     rank: int  # 0 by session_id, 1 by clientRequestId, 2 in flight to that destination
     attempt_id: str
     session_id: str | None

@@ -79,7 +79,7 @@ class PlaceCalls:
         self._results: GroupCommitter[_Sent, None] = GroupCommitter(
             "dial-results",
             self._record,
-            bounds=Bounds(batch=200, waiting=100_000, patience_s=20, pause_s=0, rest_row_s=0.01, rest_s=0.1),
+            bounds=Bounds(200, 100_000, patience_s=20, pause_s=0, rest_row_s=0.01, rest_s=0.1, is_awaited=False),
         )
 
     def __call__(self, lane: Lane) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeGuard
 
 import structlog
 from sqlalchemy import Connection
@@ -34,7 +34,7 @@ _CLAIM_LIMIT: Final = 200
 _REST_ROW_S: Final = 0.004
 _REST_S: Final = 0.1
 #: Seconds between looks for webhooks that were tried before.
-_AGAIN_S: Final = 0.25
+_AGAIN_S: Final = 1.0
 #: A worker that dies leaves its webhooks to others after this long, in seconds.
 _LEASE_S: Final = 10
 #: An event without an attempt is tried again after a quarter of its age, within these seconds.
@@ -52,6 +52,11 @@ class _Kept:
 
     row: inbox.InboxRow
     event: WebhookEvent
+    named: Candidate | None = None  # of the session that it names, as the claim saw it
+
+    def anew(self) -> _Kept:
+        """The same, to be matched by how things stand now."""
+        return _Kept(self.row, self.event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,17 @@ class _Found:
     finding: Finding
 
 
+def _may_match(event: WebhookEvent) -> TypeGuard[CallAction | SessionSummary]:
+    return isinstance(event, CallAction | SessionSummary) and not event.is_inbound
+
+
 class ReconcileEvents:
-    """Claim, parse, match, write: three statements a batch. Running it twice changes nothing."""
+    """
+    Claim, parse, match, write. Running it twice changes nothing.
+
+    Two statements a batch: the claim brings the attempts of the sessions that the webhooks name, and only those that
+    name none of ours are looked for in a third.
+    """
 
     def __init__(self, services: Services, callbacks: DeliverCallbacks | None = None) -> None:
         """
@@ -103,7 +117,7 @@ class ReconcileEvents:
     def _claim(self, take: Callable[[Connection], list[inbox.InboxRow]]) -> int:
         """Take webhooks and apply them; says how many. Those tried before come alone, each with its own count."""
         rows = self._services.database.run(take, alone=True)
-        kept = [_Kept(row, self._parsed(row)) for row in rows]
+        kept = [self._kept(row) for row in rows]
         # In the order they came, summaries last.
         waiting = self._apply(sorted(kept, key=lambda one: isinstance(one.event, SessionSummary)))
         if len(kept) > 1:
@@ -140,7 +154,8 @@ class ReconcileEvents:
                 lines=[name for one in found if (name := one.finding.refused_attempt) is not None and name not in lost]
             ),
         )
-        return [one.kept for one in found if one.attempt is not None and one.attempt.attempt_id in lost] + later
+        lost_ones = [one.kept for one in found if one.attempt is not None and one.attempt.attempt_id in lost]
+        return [one.anew() for one in lost_ones + later]
 
     def _write(self, found: Sequence[_Found]) -> frozenset[str]:
         """Write what the events come to and see to what follows; returns the attempts that changed meanwhile."""
@@ -162,6 +177,11 @@ class ReconcileEvents:
             self._services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])
         return written.lost
 
+    def _kept(self, row: inbox.InboxRow) -> _Kept:
+        event = self._parsed(row)
+        is_named = _may_match(event) and row.named is not None and row.named.session_id == event.session_id
+        return _Kept(row, event, row.named if is_named else None)
+
     def _parsed(self, row: inbox.InboxRow) -> WebhookEvent:
         try:
             return parse(self._services.sealer.unseal(row.body, row=row.dedupe_key))
@@ -170,13 +190,12 @@ class ReconcileEvents:
 
     def _match(self, kept: Sequence[_Kept]) -> tuple[list[_Found], list[_Kept]]:
         """What each event comes to, and those whose message another one concerns first."""
-        questions = [self._question(place, one) for place, one in enumerate(kept)]
-        candidates = self._services.database.run(partial(inbox.match, questions=questions), alone=True)
+        candidates = self._candidates(kept)
         found: list[_Found] = []
         later: list[_Kept] = []
         taken: set[str] = set()
         for place, one in enumerate(kept):
-            of_one = candidates.get(place, [])
+            of_one = candidates.get(place, ())
             concerned = {candidate.message_id for candidate in of_one}
             if concerned & taken:
                 later.append(one)
@@ -186,10 +205,19 @@ class ReconcileEvents:
             found.append(_Found(one, attempt, self._finding(one, attempt)))
         return found, later
 
-    def _question(self, place: int, one: _Kept) -> inbox.Question:
-        event = one.event
-        if not isinstance(event, CallAction | SessionSummary) or event.is_inbound:
-            return inbox.Question(place, None, None, None, None)
+    def _candidates(self, kept: Sequence[_Kept]) -> Mapping[int, Sequence[Candidate]]:
+        """By place, the attempts that an event may belong to: the one whose session it names, or all that fit."""
+        questions = [
+            self._question(place, one.event)
+            for place, one in enumerate(kept)
+            if one.named is None and _may_match(one.event)
+        ]
+        named = {place: (one.named,) for place, one in enumerate(kept) if one.named is not None}
+        if not questions:
+            return named
+        return named | self._services.database.run(partial(inbox.match, questions=questions), alone=True)
+
+    def _question(self, place: int, event: CallAction | SessionSummary) -> inbox.Question:
         return inbox.Question(
             place=place,
             session_id=event.session_id,
@@ -202,7 +230,7 @@ class ReconcileEvents:
         return None if event.destination is None else self._services.sealer.destination_key(event.destination)
 
     def _attempt(self, event: WebhookEvent, candidates: Sequence[Candidate]) -> Candidate | None:
-        if not isinstance(event, CallAction | SessionSummary) or event.is_inbound:
+        if not _may_match(event):
             return None
         return choose(
             candidates,

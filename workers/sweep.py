@@ -25,6 +25,14 @@ from shared.verdict import Dialed, Timing, doubt_due
 from workers.refresh_voices import keep_fresh
 
 _PAGE: Final = 500
+#: Statuses that do not outlast their due time.
+_SWEPT: Final = (Status.SCHEDULED, Status.DIALING, Status.DIAL_UNKNOWN, Status.PLACED, Status.ANSWERED)
+#: Who is rung for what waits.
+_RINGS: Final[dict[sweep.Waiting, jobs.Job]] = {
+    **{("to_dial", lane): job for lane, job in jobs.PLACE_CALLS.items()},
+    ("event", ""): jobs.RECONCILE_EVENTS,
+    ("callback", ""): jobs.DELIVER_CALLBACKS,
+}
 
 events = structlog.get_logger()
 
@@ -39,36 +47,67 @@ def sweep_once(services: Services, process: str) -> None:
         DatabaseAway: Nothing can be done now.
     """
     database = services.database
+    steps = _steps(services)
+    waiting = _look(services)
+    if due := steps.keys() if waiting is None else steps.keys() & waiting:
+        for what in sorted(due, key=list(steps).index):
+            _alone(what, steps[what])
+        waiting = _look(services)  # what moved may wait for others now
+    _alone(("beat", process), lambda: database.run(lambda connection: sweep.beat(connection, process), alone=True))
+    _ring(services, frozenset(_RINGS) if waiting is None else waiting)
+
+
+def _steps(services: Services) -> dict[sweep.Waiting, Callable[[], object]]:
+    """What is done about each kind of thing that waits, in this order."""
+    database = services.database
     timing = timing_of(services.settings)
     keep_s = services.settings.inbox_retention_seconds
-    steps: dict[str, Callable[[], object]] = {
-        "begin_scheduled": lambda: _move(services, _overdue(Status.SCHEDULED), _begun),
-        "lapse_leases": lambda: _move(services, _overdue(Status.DIALING), lambda row: _lapsed(row, timing)),
-        "end_doubts": lambda: _move(services, _overdue(Status.DIAL_UNKNOWN), _doubtful),
-        "miss_placed": lambda: _move(services, _overdue(Status.PLACED), _missing),
-        "miss_answered": lambda: _move(services, _overdue(Status.ANSWERED), _missing),
-        **{f"expire_{lane}": partial(_move, services, partial(_past_deadline, lane), _expired) for lane in Lane},
-        "free_destinations": lambda: database.run(sweep.free_destinations, alone=True),
-        "park_poison": lambda: _park(database),
-        "purge_inbox": lambda: database.run(lambda connection: sweep.purge_inbox(connection, keep_s), alone=True),
-        "beat": lambda: database.run(lambda connection: sweep.beat(connection, process), alone=True),
-        "ring": lambda: _ring(services),
+    decisions: dict[Status, Callable[[sweep.Overdue], Move]] = {
+        Status.SCHEDULED: _begun,
+        Status.DIALING: lambda row: _lapsed(row, timing),
+        Status.DIAL_UNKNOWN: _doubtful,
+        Status.PLACED: _missing,
+        Status.ANSWERED: _missing,
     }
-    for name, step in steps.items():
-        try:
-            step()
-        except DatabaseAway:
-            raise
-        except Exception:  # noqa: BLE001  the other steps are somebody's last hope, too
-            events.exception("sweep_step_failed", step=name)
+    return {
+        **{
+            ("overdue", status): partial(_move, services, partial(_overdue, status), decide)
+            for status, decide in decisions.items()
+        },
+        **{("late", lane): partial(_move, services, partial(_past_deadline, lane), _expired) for lane in Lane},
+        ("held_destination", ""): lambda: database.run(sweep.free_destinations, alone=True),
+        ("poison", ""): lambda: _park(database),
+        ("old_event", ""): lambda: database.run(lambda c: sweep.purge_inbox(c, keep_s), alone=True),
+    }
+
+
+def _look(services: Services) -> frozenset[sweep.Waiting] | None:
+    """What waits, or None where that cannot be told: then everything is tried."""
+    keep_s = services.settings.inbox_retention_seconds
+    try:
+        return services.database.run(partial(sweep.waiting, statuses=_SWEPT, keep_s=keep_s), alone=True)
+    except DatabaseAway:
+        raise
+    except Exception:  # noqa: BLE001  the steps are somebody's last hope, too
+        events.exception("sweep_look_failed")
+        return None
+
+
+def _alone(what: sweep.Waiting, step: Callable[[], object]) -> None:
+    try:
+        step()
+    except DatabaseAway:
+        raise
+    except Exception:  # noqa: BLE001  the other steps are somebody's last hope, too
+        events.exception("sweep_step_failed", step=" ".join(what).strip())
 
 
 #: Reads and locks one page of overdue messages: connection, after which, how many.
 _Select = Callable[[Connection, sweep.Place, int], list[sweep.Overdue]]
 
 
-def _overdue(status: Status) -> _Select:
-    return lambda connection, after, page: sweep.overdue(connection, status, after, page)
+def _overdue(status: Status, connection: Connection, after: sweep.Place, page: int) -> list[sweep.Overdue]:
+    return sweep.overdue(connection, status, after, page)
 
 
 def _past_deadline(lane: Lane, connection: Connection, after: sweep.Place, page: int) -> list[sweep.Overdue]:
@@ -145,14 +184,10 @@ def _expired(row: sweep.Overdue) -> Move:
     return Move(row.id, Event.DEADLINE_PASSED, reason=Reason.DEADLINE_PASSED)
 
 
-def _ring(services: Services) -> None:
+def _ring(services: Services, waiting: frozenset[sweep.Waiting]) -> None:
     """Ring for whatever waits, whether or not somebody did before."""
-    for lane in services.database.run(sweep.lanes_due, alone=True):
-        services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])
-    if services.database.run(sweep.events_due, alone=True):
-        services.doorbell.ring(jobs.RECONCILE_EVENTS)
-    if services.database.run(sweep.callbacks_due, alone=True):
-        services.doorbell.ring(jobs.DELIVER_CALLBACKS)
+    for what in sorted(_RINGS.keys() & waiting):
+        services.doorbell.ring(_RINGS[what])
 
 
 def main() -> None:

@@ -111,6 +111,7 @@ class Bounds:
     pause_s: float = 0.25  # after a failed batch, refuse at once for this long
     rest_row_s: float = 0.0  # see ``shared.rest``: rest for each row of the last batch, 0 for none
     rest_s: float = 0.0  # the longest rest
+    is_awaited: bool = True  # whoever hands rows in waits for them, so that a rest may end when as many are back
 
 
 class GroupCommitter(Generic[Row, Result]):
@@ -207,7 +208,7 @@ class GroupCommitter(Generic[Row, Result]):
                     self._changed.wait()
                 if rest_s := self._rest.left_s():
                     # Those who were answered last may come again; when as many are here, no more need be expected.
-                    self._enough = self._rest.rows
+                    self._enough = self._rest.rows if self._bounds.is_awaited else self._bounds.batch
                     self._changed.wait_for(self._has_enough, rest_s)
                     self._enough = 1
                 size = min(len(self._waiting), self._bounds.batch)

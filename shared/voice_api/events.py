@@ -146,6 +146,7 @@ class Glance:
     """
 
     dedupe_key: str
+    session_id: str | None = None  # that it reports on
     action: CallAction | None = None  # a call that waits for its next callflow
 
 
@@ -159,12 +160,12 @@ def glance(raw: bytes) -> Glance:
         return Glance("other:" + _digest(_canonical(body, raw)))
     kind, session_id, payload = opened
     if kind != _CALL_ACTION:
-        return Glance("vss:" + _digest(_canonical(body, raw)))
+        return Glance("vss:" + _digest(_canonical(body, raw)), session_id)
     action = _call_action(session_id, payload)
     if action.event_id is None:
-        return Glance("vca:" + _digest(_canonical(body, raw)), action)
+        return Glance("vca:" + _digest(_canonical(body, raw)), session_id, action)
     # Ids hold printable characters only, so the unit separator cannot occur inside one.
-    return Glance("vca:" + _digest(f"{session_id}\x1f{action.event_id}".encode()), action)
+    return Glance("vca:" + _digest(f"{session_id}\x1f{action.event_id}".encode()), session_id, action)
 
 
 def _open(body: Any) -> tuple[str, str, Mapping[str, Any]] | OtherEvent | Malformed:

@@ -428,15 +428,53 @@ def row_of(stage):
     return replace(InboxRow(0, "", b"", 0, 0.0), dedupe_key=row.dedupe_key, body=bytes(row.body))
 
 
+def test_the_claim_brings_the_attempt_of_the_session_that_a_webhook_names(stage, monkeypatch):
+    ids = [placed(stage, None) for _ in range(3)]
+    stage.keep_webhook(*(stage.summary(id_) for id_ in ids), b"[]")
+    monkeypatch.setattr(inbox, "match", lambda *_, **__: pytest.fail("looked for what the claim had brought"))
+
+    stage.reconcile()
+
+    assert [stage.state(id_) for id_ in ids] == [("delivered", None)] * 3
+    assert stage.inbox_results() == ["applied"] * 3 + ["malformed"]
+
+
+@pytest.mark.parametrize("named", [None, "another"])
+def test_a_webhook_without_its_session_beside_it_is_matched_by_what_its_body_says(stage, named):
+    id_, other = placed(stage), placed(stage, None)
+    stage.keep_webhook(stage.summary(id_))
+    stage.execute("UPDATE webhook_inbox SET named_session_id = :named", named=named and f"session-{other}")
+
+    stage.reconcile()
+
+    assert (stage.state(id_), stage.state(other)) == (("delivered", None), ("placed", None))
+
+
+def test_a_session_that_becomes_known_after_the_claim_is_found_all_the_same(stage):
+    id_ = stage.keep(NUMBER)
+    stage.keep_webhook(vss(session_id=f"session-{id_}", destination=NUMBER))
+
+    class Late(ReconcileEvents):
+        def _candidates(self, kept):
+            assert [one.named for one in kept] == [None]
+            stage.place(id_)
+            return super()._candidates(kept)
+
+    Late(stage.services)()
+
+    assert stage.state(id_) == ("delivered", None)
+
+
+@pytest.mark.parametrize("statement", [inbox._MATCH, inbox._CLAIM])
 @pytest.mark.parametrize("rows", [0, 1, 3, 40])
 @pytest.mark.parametrize("analysed", [True, False])
-def test_events_find_their_attempts_by_index_however_small_the_tables_were(stage, rows, analysed):
+def test_events_find_their_attempts_by_index_however_small_the_tables_were(stage, statement, rows, analysed):
     for _ in range(rows):
         placed(stage, None)
     if analysed:
         stage.execute("ANALYZE dial_attempts, messages, webhook_inbox")
 
-    scans = [node for node in stage.plan(inbox._MATCH) if node["Node Type"].endswith("Scan") and "Index Name" in node]
+    scans = [node for node in stage.plan(statement) if node["Node Type"].endswith("Scan") and "Index Name" in node]
 
     assert len(scans) >= 5
     assert all("Index Cond" in node for node in scans)

@@ -199,9 +199,10 @@ class Stage:
     def keep_webhook(self, *bodies):
         """Keep webhook bodies (bytes, or what becomes JSON) as step 3 does."""
         raws = [body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies]
-        keys = [glance(raw).dedupe_key for raw in raws]
+        seen = [glance(raw) for raw in raws]
         events = [
-            inbox.RawEvent(key, self.services.sealer.seal(raw, row=key)) for raw, key in zip(raws, keys, strict=True)
+            inbox.RawEvent(one.dedupe_key, self.services.sealer.seal(raw, row=one.dedupe_key), one.session_id)
+            for raw, one in zip(raws, seen, strict=True)
         ]
         self.database.run(lambda connection: inbox.keep(connection, events))
 

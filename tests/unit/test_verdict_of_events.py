@@ -19,7 +19,6 @@ SOURCE, NUMBER = "+6531580001", "+6581234567"
 
 def candidate(**changes):
     values = {
-        "place": 0,
         "rank": 0,
         "attempt_id": "att_1_1",
         "session_id": "s",

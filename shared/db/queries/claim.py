@@ -77,8 +77,10 @@ _GROWN: Final = f"""LEAST(:max_in_flight, CASE
       ELSE t.lines + t.taken * LEAST({pacing.QUICK}, {_STEP} / GREATEST({pacing.DIALS_A_STEP}, t.lines)
         * power(2, LEAST(GREATEST((t.lines - t.refused) / {_STEP} - 1, 0), 30))) END)"""
 
-# Both statements travel in one round trip. The lock comes first and alone, so that the second statement's snapshot
-# sees every claim made before: the pace and the cap hold over all workers.
+# The statement locks the subaccount's row, so that the pace and the cap hold over all workers. It takes nothing while
+# somebody else holds the lock, nor when the row, read anew with the lock, tells of dials that its snapshot does not
+# know. Then the lock is taken first and alone, in the same round trip as the statement, whose snapshot thus sees every
+# claim made before.
 #
 # Providers with work are found by a loose index scan, and the head of each one's queue is looked at. The next place
 # is that of the provider with the fewest calls up, then the most urgent. One provider's queue is thus dialled by
@@ -86,7 +88,7 @@ _GROWN: Final = f"""LEAST(:max_in_flight, CASE
 # out smaller than its room, and is then repeated.
 _LOCK: Final = "SELECT 1 FROM subaccounts WHERE subaccount_id = :subaccount_id FOR NO KEY UPDATE"
 _STATEMENT: Final = """
-WITH RECURSIVE account AS (
+WITH RECURSIVE account AS MATERIALIZED (
   SELECT s.*, GREATEST(1, floor(s.lines * :share))::int AS cap,
     LEAST({burst}, s.saved + s.rate * s.elapsed_s) AS tokens, {kept} AS kept
   FROM (
@@ -96,11 +98,13 @@ WITH RECURSIVE account AS (
       GREATEST(0, EXTRACT(EPOCH FROM c.time - s.refilled_at))::float8 AS elapsed_s,
       GREATEST(0, EXTRACT(EPOCH FROM s.held_until - c.time))::float8 AS held_s,
       {gives_way} AS gives_way,
+      s.dialed - (SELECT dialed FROM subaccounts WHERE subaccount_id = :subaccount_id) AS unseen,
       (SELECT CASE WHEN probe_at <= now() THEN 1 ELSE 0 END FROM breakers
         WHERE scope = 'subaccount' AND name = :subaccount_id) AS probes,
       EXISTS (SELECT FROM lanes WHERE lane = :lane AND paused_at IS NOT NULL) AS paused
     FROM subaccounts s, (SELECT clock_timestamp() AS time) AS c WHERE s.subaccount_id = :subaccount_id
-    OFFSET 0) s
+    FOR NO KEY UPDATE OF s SKIP LOCKED) s
+  WHERE s.unseen = 0
 ), flying AS MATERIALIZED (
   SELECT provider_id, count(*)::int AS calls FROM messages WHERE busy_until > now() GROUP BY provider_id
 ), waiting AS (
@@ -186,7 +190,8 @@ ORDER BY c.deadline
 """
 
 
-def _statement(*, kept: str, gives_way: str) -> Prepared:
+def _statements(*, kept: str, gives_way: str) -> tuple[Prepared, Prepared]:
+    """The claim as it is, and after waiting for the lock."""
     claim = _STATEMENT.format(
         burst=_BURST,
         kept=kept,
@@ -200,11 +205,12 @@ def _statement(*, kept: str, gives_way: str) -> Prepared:
     )
     words = dict.fromkeys(("subaccount_id", "lane", "claim_id"), "text")
     numbers = dict.fromkeys(("rate", "share", "lease_s", "ring_s"), "float8")
-    return Prepared(_LOCK, claim, wanted="int", max_in_flight="int", **words, **numbers)
+    types = {"wanted": "int", "max_in_flight": "int"} | words | numbers
+    return Prepared(claim, **types), Prepared(_LOCK, claim, **types)
 
 
-_CLAIM_OTP: Final = _statement(kept="0", gives_way="false")
-_CLAIM_BULK: Final = _statement(kept=_KEPT, gives_way=_GIVES_WAY)
+_CLAIM_OTP, _CLAIM_OTP_IN_TURN = _statements(kept="0", gives_way="false")
+_CLAIM_BULK, _CLAIM_BULK_IN_TURN = _statements(kept=_KEPT, gives_way=_GIVES_WAY)
 
 
 def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_id: str) -> Claim:
@@ -226,11 +232,13 @@ def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_
         "wanted": wanted,
         "claim_id": claim_id,
     }
-    statement = _CLAIM_OTP if is_otp else _CLAIM_BULK
-    rows = statement(connection, **asked)
+    rows = (_CLAIM_OTP if is_otp else _CLAIM_BULK)(connection, **asked)
+    in_turn = _CLAIM_OTP_IN_TURN if is_otp else _CLAIM_BULK_IN_TURN
+    if not rows:  # somebody else is claiming
+        rows = in_turn(connection, **asked)
     if not rows:  # the first claim of this subaccount ever
         open_pace(connection, pace.subaccount_id, pacing.burst(pace.dials_per_second))
-        rows = statement(connection, **asked)
+        rows = in_turn(connection, **asked)
     calls = [_claimed(row) for row in rows if row.id is not None]
     return Claim(calls, room=rows[0].room, waiting=rows[0].waiting, held_s=rows[0].held_s)
 

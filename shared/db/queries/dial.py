@@ -51,7 +51,7 @@ def record(connection: Connection, results: Sequence[DialResult]) -> bool:
     """Store what the POSTs came to; tells whether a webhook of one of these sessions already waits in the inbox."""
     replies = [{name: getattr(result, name) for name in DialResult.__slots__ if name != "move"} for result in results]
     asked = moves.as_json([result.move for result in results])
-    return bool(_RECORD(connection, moves=asked, replies=to_json(replies).decode())[0][0])
+    return bool(_RECORD(connection, moves=asked, replies=to_json(replies).decode())[0].early)
 
 
 _OPEN_BREAKER: Final = text("""

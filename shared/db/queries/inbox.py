@@ -22,13 +22,14 @@ class RawEvent:
 
     dedupe_key: str
     body: bytes
+    session_id: str | None = None  # that it names
 
 
 _KEEP: Final = Prepared(
     """
-INSERT INTO webhook_inbox (dedupe_key, body)
-SELECT dedupe_key, decode(body, 'base64')
-FROM json_to_recordset(:rows) AS x(dedupe_key text, body text)
+INSERT INTO webhook_inbox (dedupe_key, body, named_session_id)
+SELECT dedupe_key, decode(body, 'base64'), session_id
+FROM json_to_recordset(:rows) AS x(dedupe_key text, body text, session_id text)
 ON CONFLICT DO NOTHING
 """,
     rows="json",
@@ -37,7 +38,9 @@ ON CONFLICT DO NOTHING
 
 def keep(connection: Connection, events: Sequence[RawEvent]) -> None:
     """Store webhooks that are not stored yet."""
-    rows = [{"dedupe_key": event.dedupe_key, "body": _b64(event.body)} for event in events]
+    rows = [
+        {"dedupe_key": event.dedupe_key, "body": _b64(event.body), "session_id": event.session_id} for event in events
+    ]
     _KEEP(connection, rows=to_json(rows).decode())
 
 
@@ -54,6 +57,7 @@ class InboxRow:
     body: bytes
     attempts: int
     age_s: float
+    named: Candidate | None = None  # the attempt of the session that it names, as it stood at the claim
 
 
 #: Of an attempt *a* and its message *m*: changes whenever one of the two does.
@@ -62,19 +66,37 @@ VERSION: Final = "a.xmin::text || ' ' || m.xmin::text"
 #: Tries after which a row that kills or fails its worker is set aside.
 MAX_TRIES: Final = 5
 
-# Nobody waits for the disk: a claim that dies with PostgreSQL is taken again at once, and whoever writes second finds
-# another version.
-_LAZILY: Final = "SELECT set_config('synchronous_commit', 'off', true)"
+_CANDIDATE: Final = f"""a.attempt_id, a.session_id, a.subaccount_id, a.source, a.destination_key,
+  a.settled_at IS NOT NULL AS is_settled, a.key_pressed, a.answered_at,
+  m.id AS message_id, COALESCE(m.attempt_id = a.attempt_id, false) AS is_current, m.status, m.lane, m.plays,
+  m.seconds_per_play, m.deadline, m.max_attempts, m.spare_attempts,
+  (SELECT count(*) FROM dial_attempts s WHERE s.message_id = m.id
+     AND ({MAYBE_ACCEPTED} OR s.attempt_id = a.attempt_id)) AS accepted_attempts,
+  {VERSION} AS version, now() AS now"""
 
+# Nobody waits for the disk: a claim that dies with PostgreSQL is taken again at once, and whoever writes second finds
+# another version. The attempts are read as they stood before the claim: a session that became known since is found by
+# `match`, and what changed since has another version.
 _CLAIM: Final = Prepared(
-    _LAZILY,
-    """
-UPDATE webhook_inbox SET attempts = attempts + 1, due_at = now() + :lease_s * interval '1 second'
-WHERE inbox_id IN (
-  SELECT inbox_id FROM webhook_inbox
-  WHERE processed_at IS NULL AND due_at <= now() AND attempts < :tries AND (attempts = 0) = :fresh
-  ORDER BY due_at LIMIT :wanted FOR UPDATE SKIP LOCKED)
-RETURNING inbox_id, dedupe_key, body, attempts, EXTRACT(EPOCH FROM now() - received_at)::float8 AS age_s
+    f"""
+WITH claimed AS (
+  UPDATE webhook_inbox SET attempts = attempts + 1, due_at = now() + :lease_s * interval '1 second'
+  WHERE inbox_id = ANY (ARRAY(  -- as IN, a plan made on an empty table asked again for each row
+    SELECT inbox_id FROM webhook_inbox
+    WHERE processed_at IS NULL AND due_at <= now() AND attempts < :tries AND (attempts = 0) = :fresh
+    ORDER BY due_at LIMIT :wanted FOR UPDATE SKIP LOCKED))
+  RETURNING inbox_id, dedupe_key, body, attempts, received_at, named_session_id
+), lazily AS MATERIALIZED (
+  SELECT set_config('synchronous_commit', 'off', true) AS is_set
+)
+SELECT c.inbox_id, c.dedupe_key, c.body, c.attempts, EXTRACT(EPOCH FROM now() - c.received_at)::float8 AS age_s,
+  0 AS rank, {_CANDIDATE}
+FROM lazily l CROSS JOIN claimed c
+LEFT JOIN LATERAL (
+  SELECT f.xmin, f.* FROM dial_attempts f WHERE f.session_id = c.named_session_id OFFSET 0) a ON true
+LEFT JOIN LATERAL (SELECT m.xmin, m.* FROM messages m WHERE m.id = a.message_id OFFSET 0) m ON true
+WHERE l.is_set IS NOT NULL
+ORDER BY c.inbox_id
 """,
     lease_s="float8",
     tries="int",
@@ -94,9 +116,17 @@ def claim_again(connection: Connection, *, lease_s: float) -> list[InboxRow]:
 
 
 def _take(connection: Connection, **limits: Any) -> list[InboxRow]:
-    rows = _CLAIM(connection, **limits, tries=MAX_TRIES)
-    taken = [InboxRow(row.inbox_id, row.dedupe_key, bytes(row.body), row.attempts, row.age_s) for row in rows]
-    return sorted(taken, key=lambda row: row.inbox_id)
+    return [
+        InboxRow(
+            row.inbox_id,
+            row.dedupe_key,
+            bytes(row.body),
+            row.attempts,
+            row.age_s,
+            None if row.message_id is None else _candidate(row),
+        )
+        for row in _CLAIM(connection, **limits, tries=MAX_TRIES)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +145,7 @@ class Question:
 # ago, still without a session, and not known to be refused. Nothing is locked; whoever writes asks for the version.
 _MATCH: Final = Prepared(
     f"""
-SELECT q.place, a.rank, a.attempt_id, a.session_id, a.subaccount_id, a.source, a.destination_key,
-  a.settled_at IS NOT NULL AS is_settled, a.key_pressed, a.answered_at,
-  m.id AS message_id, COALESCE(m.attempt_id = a.attempt_id, false) AS is_current, m.status, m.lane, m.plays,
-  m.seconds_per_play, m.deadline, m.max_attempts, m.spare_attempts,
-  (SELECT count(*) FROM dial_attempts s WHERE s.message_id = m.id
-     AND ({MAYBE_ACCEPTED} OR s.attempt_id = a.attempt_id)) AS accepted_attempts,
-  {VERSION} AS version, now() AS now
+SELECT q.place, a.rank, {_CANDIDATE}
 FROM json_to_recordset(:questions) AS q(
   place int, session_id text, client_request_id text, destination_key text, source text)
 CROSS JOIN LATERAL (
@@ -164,7 +188,7 @@ def match(connection: Connection, questions: Sequence[Question]) -> dict[int, li
 
 
 def _candidate(row: Any) -> Candidate:
-    values = row._asdict()
+    values = {name: getattr(row, name) for name in Candidate.__slots__}
     values["destination_key"] = bytes(row.destination_key)
     values["status"] = Status(row.status)
     values["lane"] = Lane(row.lane)

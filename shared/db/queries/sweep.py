@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -13,6 +14,42 @@ from shared.db.queries.dial import MAYBE_ACCEPTED
 from shared.lifecycle import Lane, Status
 
 _PAGE: Final = 500
+
+
+#: One row for each kind of thing that waits, so that a round in which nothing does costs one statement.
+_WAITING: Final = text("""
+SELECT 'overdue' AS kind, s.status AS name FROM unnest(CAST(:statuses AS text[])) AS s(status)
+WHERE EXISTS (SELECT FROM messages m WHERE m.finished_at IS NULL AND m.status = s.status AND m.due_at <= now())
+UNION ALL
+SELECT 'late', l.lane FROM unnest(CAST(:lanes AS text[])) AS l(lane)
+WHERE EXISTS (SELECT FROM messages m WHERE m.status = 'queued' AND m.lane = l.lane AND m.deadline <= now())
+UNION ALL
+SELECT 'to_dial', l.lane FROM unnest(CAST(:lanes AS text[])) AS l(lane)
+WHERE EXISTS (SELECT FROM messages m
+  WHERE m.status = 'queued' AND m.lane = l.lane AND m.due_at <= now() AND m.deadline > now())
+UNION ALL
+SELECT 'held_destination', '' WHERE EXISTS (SELECT FROM messages WHERE busy_until <= now())
+UNION ALL
+SELECT 'event', '' WHERE EXISTS (SELECT FROM webhook_inbox WHERE processed_at IS NULL AND due_at <= now())
+UNION ALL
+SELECT 'poison', '' WHERE EXISTS (SELECT FROM webhook_inbox
+  WHERE processed_at IS NULL AND due_at <= now() AND attempts >= :tries)
+UNION ALL
+SELECT 'old_event', '' WHERE EXISTS (SELECT FROM webhook_inbox
+  WHERE processed_at <= now() - :keep_s * interval '1 second' AND result <> 'parked')
+UNION ALL
+SELECT 'callback', '' WHERE EXISTS (SELECT FROM endpoints e WHERE EXISTS (SELECT FROM callbacks c
+  WHERE c.endpoint_id = e.endpoint_id AND c.state IN ('due', 'sending') AND c.due_at <= now()))
+""")
+
+#: A kind of thing that waits, and of which status or lane.
+Waiting = tuple[str, str]
+
+
+def waiting(connection: Connection, statuses: Sequence[Status], keep_s: float) -> frozenset[Waiting]:
+    """What a round has to do: messages overdue in one of *statuses*, late or to be dialled, and all the rest."""
+    asked = {"statuses": list(statuses), "lanes": list(Lane), "tries": inbox.MAX_TRIES, "keep_s": keep_s}
+    return frozenset((row.kind, row.name) for row in connection.execute(_WAITING, asked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,37 +120,6 @@ def free_destinations(connection: Connection) -> int:
     return connection.execute(_FREE).rowcount
 
 
-_LANES_DUE: Final = text("""
-SELECT lane FROM unnest(CAST(:lanes AS text[])) AS l(lane)
-WHERE EXISTS (SELECT FROM messages m
-  WHERE m.status = 'queued' AND m.lane = l.lane AND m.due_at <= now() AND m.deadline > now())
-""")
-
-
-def lanes_due(connection: Connection) -> list[Lane]:
-    """The lanes in which a message waits to be dialled."""
-    return [Lane(row.lane) for row in connection.execute(_LANES_DUE, {"lanes": list(Lane)})]
-
-
-_EVENTS_DUE: Final = text("SELECT EXISTS (SELECT FROM webhook_inbox WHERE processed_at IS NULL AND due_at <= now())")
-
-
-def events_due(connection: Connection) -> bool:
-    """Whether a kept webhook waits to be reconciled."""
-    return bool(connection.execute(_EVENTS_DUE).scalar())
-
-
-_CALLBACKS_DUE: Final = text("""
-SELECT EXISTS (SELECT FROM endpoints e WHERE EXISTS (SELECT FROM callbacks c
-  WHERE c.endpoint_id = e.endpoint_id AND c.state IN ('due', 'sending') AND c.due_at <= now()))
-""")
-
-
-def callbacks_due(connection: Connection) -> bool:
-    """Whether a callback waits to be sent."""
-    return bool(connection.execute(_CALLBACKS_DUE).scalar())
-
-
 _PARK: Final = text("""
 UPDATE webhook_inbox SET processed_at = now(), result = 'parked'
 WHERE processed_at IS NULL AND due_at <= now() AND attempts >= :tries
@@ -140,6 +146,7 @@ def purge_inbox(connection: Connection, keep_s: float) -> int:
 
 
 _BEAT: Final = text("""
+WITH gone AS (DELETE FROM heartbeats WHERE beat_at < now() - interval '1 day' AND process <> :process)
 INSERT INTO heartbeats (process) VALUES (:process)
 ON CONFLICT (process) DO UPDATE SET beat_at = now()
 """)
@@ -148,4 +155,3 @@ ON CONFLICT (process) DO UPDATE SET beat_at = now()
 def beat(connection: Connection, process: str) -> None:
     """Leave a sign of life that `ringpost status` and alarms read, and forget processes long gone."""
     connection.execute(_BEAT, {"process": process})
-    connection.execute(text("DELETE FROM heartbeats WHERE beat_at < now() - interval '1 day'"))

@@ -173,6 +173,7 @@ WEBHOOK_INBOX: Final = Table(
     words("session_id", required=False),  # of an event that found no attempt yet
     moment("processed_at"),
     words("result", required=False),
+    words("named_session_id", required=False),  # by which the claim finds the attempt; not of what was spooled
     Index("webhook_inbox_due_idx", "due_at", postgresql_where=text("processed_at IS NULL")),
     Index("webhook_inbox_processed_idx", "processed_at", postgresql_where=text("processed_at IS NOT NULL")),
     Index(
