@@ -9,7 +9,7 @@ from deploy.chaos.stage import DrillStage
 from deploy.chaos.sweep import role_of, rounds_of, sweep
 from shared.failpoints import NAMES, Action
 
-pytestmark = [pytest.mark.xdist_group("stage"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.timeout(400)]
 #: ``RINGPOST_SWEEP=all`` adds errors and pauses, which takes minutes.
 ACTIONS = list(Action) if os.environ.get("RINGPOST_SWEEP") == "all" else [Action.KILL]
 
