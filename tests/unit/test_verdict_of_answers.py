@@ -9,7 +9,7 @@ from shared.verdict import Dialed, Timing, after_dial
 from shared.voice_api.codes import Disposition, Reason, Verdict
 
 NOW = datetime(2026, 10, 5, 9, 12, tzinfo=UTC)
-TIMING = Timing(ring_s=60, answer_s=25, grace_s=120, unknown_redial_s=20, breaker_s=15)
+TIMING = Timing(ring_s=60, answer_s=25, grace_s=120, breaker_s=15)
 VERDICT_S = 90 + 60 + 8 + 120  # validity, ringing, speaking, grace
 
 
