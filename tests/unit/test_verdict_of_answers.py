@@ -63,12 +63,12 @@ def test_a_retry_after_comes_before_the_jitter():
 @pytest.mark.parametrize(
     ("changes", "due_s"),
     [
-        ({"may_redial": True}, 20),
+        ({"may_redial": True, "deadline": NOW + timedelta(seconds=1800)}, 1800),
         ({"may_redial": True, "deadline": NOW + timedelta(seconds=20)}, VERDICT_S),
         ({"may_redial": False}, VERDICT_S),
     ],
 )
-def test_a_doubt_is_looked_at_soon_only_where_a_redial_is_asked_for_and_possible(changes, due_s):
+def test_a_doubt_that_may_be_redialled_waits_for_proof_until_its_deadline(changes, due_s):
     move = after_dial(dialed(**changes), Verdict(Disposition.UNKNOWN), TIMING, now=NOW, luck=0)
 
     assert move.due_at == NOW + timedelta(seconds=due_s)

@@ -56,7 +56,7 @@ WITH open AS (
       AS may_redial,
     m.deadline - (:answer_s + m.seconds_per_play) * interval '1 second' AS redial_by,
     COALESCE(l.lookups, 0) AS lookups, l.due_at
-  FROM open m JOIN dial_attempts s ON s.message_id = m.id LEFT JOIN log_lookups l USING (attempt_id)
+  FROM open m JOIN dial_attempts s ON s.message_id = m.id LEFT JOIN log_lookups l ON l.attempt_id = s.attempt_id
   WHERE s.settled_at IS NULL AND {MAYBE_ACCEPTED} AND s.subaccount_id = :subaccount_id
     AND s.started_at > now() - :forgotten_s * interval '1 second'
 )
