@@ -93,7 +93,7 @@ class LogExports:
         room = _MAX_BYTES
         for url in job.files or ():
             length = _Counted(take)
-            limits = Limits(_CONNECT_S, _SILENCE_S, max(0.001, stop_at - time.monotonic()), max_body=room)
+            limits = Limits(_CONNECT_S, _SILENCE_S, stop_at - time.monotonic(), max_body=room)
             reply = self._exchange(self._file(url), limits=limits, sink=length)
             if reply.status != 200 or not reply.is_whole:
                 raise VoiceApiError("the export could not be downloaded as a whole", reply.status)

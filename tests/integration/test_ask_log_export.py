@@ -50,7 +50,7 @@ def age(stage, id_, number, ago):
     """As if the message had been dialled that long ago, here and at 8x8."""
     stage.simulator.wait_for(lambda ledger: all(entry.session_status for entry in ledger.of(number)))
     for call in stage.simulator._account.sessions.finished:
-        if call.callflow.destination == number:
+        if call.callflow.destination == number and call.accepted_at > datetime.now(UTC) - timedelta(minutes=1):
             call.accepted_at -= ago
     stage.execute(
         "UPDATE dial_attempts SET started_at = started_at - :ago, valid_until = valid_until - :ago"

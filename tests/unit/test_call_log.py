@@ -1,8 +1,9 @@
-"""8x8's log export as it comes in: columns in any order, pieces of any size, and nothing from a file that is not whole."""
+"""8x8's log export as it comes in: columns in any order, pieces of any size, nothing from a file cut short."""
 
 import csv
 import io
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -77,10 +78,8 @@ def test_order_quoting_line_ends_and_the_size_of_the_pieces_change_nothing(colum
 
 @given(content=st.binary(max_size=400), size=st.integers(1, 50))
 def test_no_bytes_make_the_reader_fail_in_another_way(content, size):
-    try:
+    with suppress(UnreadableLog):
         read(written({}), content, size=size)
-    except UnreadableLog as error:
-        assert str(error)
 
 
 def test_spellings_of_a_header_do_not_matter():
