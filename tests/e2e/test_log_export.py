@@ -1,5 +1,7 @@
 """Drill: 8x8 tells nothing of a call, and the sweeper is killed again and again while it asks 8x8's log for it."""
 
+from functools import partial
+
 import pytest
 
 from tests.e2e.stage import wait_until
@@ -32,9 +34,9 @@ def test_a_sweeper_killed_while_it_asks_the_log_neither_forgets_nor_repeats_with
     number, id_ = in_doubt(stage, "killed-asking", created=True)
     let_time_pass(stage, id_)
 
-    for moment in ("begun", "asked for"):
-        has_come = "true" if moment == "begun" else "job_id IS NOT NULL OR state <> 'open'"
-        wait_until(lambda: stage.rows(f"SELECT FROM log_exports WHERE {has_come}"), what=f"an export is {moment}")
+    begun = "SELECT FROM log_exports"
+    for moment in (begun, f"{begun} WHERE job_id IS NOT NULL OR state <> 'open'"):
+        wait_until(partial(stage.rows, moment), what=moment)
         stage.kill("sweeper")
         stage.rows("UPDATE log_exports SET due_at = now() WHERE state = 'open' RETURNING 1")  # the lease ends
     told = stage.callback("killed-asking", timeout=60)
