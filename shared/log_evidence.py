@@ -39,8 +39,7 @@ class Doubt:
     started_at: datetime
     valid_until: datetime
     ready_at: datetime  # its call is over by then, and was given the time to appear in the log
-    may_redial: bool  # its sender asked for that rather than a doubt, and attempts are left
-    redial_by: datetime  # later, a redial could not be heard before the deadline
+    may_redial: bool  # its sender asked for that rather than a doubt, and it could still be heard in time
     lookups: int  # finished exports that were asked about it
 
 

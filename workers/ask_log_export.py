@@ -60,7 +60,7 @@ class AskLogExport:
         self._exports = exports or build_log_exports(settings)
         self._subaccount_id = settings.eight_x_eight_subaccount_id
         self._interval_s = settings.export_interval_seconds
-        self._begin_at = 0.0  # to look for calls in doubt is not for nothing
+        self._begin_at = 0.0  # when to look for calls in doubt again: it takes some ten milliseconds
         self._lease_s = settings.export_timeout_seconds + _LEASE_S
         self._patience = log_export.Patience(
             settings.ring_seconds, settings.export_delay_seconds, settings.answer_seconds
@@ -197,7 +197,7 @@ class AskLogExport:
         found = weigh(logged, doubts, rivals)
         inbox.keep(connection, [self._event(one) for one in found if one.shown is Shown.FOUND])
         log_export.looked_up(connection, found, self._waits_s(found))
-        return found, moves.apply(connection, _redials(found, export.now)), logged.flaw
+        return found, moves.apply(connection, _redials(found)), logged.flaw
 
     def _log(self, export: log_export.Export, read: _Read, bound: Collection[str]) -> Log:
         key = self._services.sealer.destination_key
@@ -259,14 +259,14 @@ class AskLogExport:
         self._database.run(partial(log_export.end, export=export, failed=reason))
 
 
-def _redials(found: Sequence[Evidence], now: datetime) -> list[Move]:
+def _redials(found: Sequence[Evidence]) -> list[Move]:
     """Calls that were surely never made, where the sender wants a redial rather than a doubt and it can be in time."""
     return [
         Move(
             one.doubt.message_id, Event.DOUBT_TO_REDIAL, one.doubt.attempt_id, reason=Reason.NEVER_CONFIRMED, due_in_s=0
         )
         for one in found
-        if one.shown is Shown.ABSENT and one.doubt.may_redial and now < one.doubt.redial_by
+        if one.shown is Shown.ABSENT and one.doubt.may_redial
     ]
 
 

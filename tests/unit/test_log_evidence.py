@@ -30,7 +30,6 @@ def doubt(**changes):
         "valid_until": at(90),
         "ready_at": at(760),
         "may_redial": True,
-        "redial_by": at(1700),
         "lookups": 0,
     }
     return Doubt(**values | changes)

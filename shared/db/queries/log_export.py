@@ -53,8 +53,7 @@ WITH open AS (
     s.valid_until + (:ring_s + :delay_s + m.plays * m.seconds_per_play) * interval '1 second' AS ready_at,
     m.status = 'dial_unknown' AND m.attempt_id = s.attempt_id AND m.redial_unknown
       AND (SELECT count(*) FROM dial_attempts s WHERE s.message_id = m.id AND {MAYBE_ACCEPTED}) < m.max_attempts
-      AS may_redial,
-    m.deadline - (:answer_s + m.seconds_per_play) * interval '1 second' AS redial_by,
+      AND now() + (:answer_s + m.seconds_per_play) * interval '1 second' < m.deadline AS may_redial,
     COALESCE(l.lookups, 0) AS lookups, l.due_at
   FROM open m JOIN dial_attempts s ON s.message_id = m.id LEFT JOIN log_lookups l ON l.attempt_id = s.attempt_id
   WHERE s.settled_at IS NULL AND {MAYBE_ACCEPTED} AND s.subaccount_id = :subaccount_id
