@@ -41,9 +41,10 @@ class VoiceApiError(UpstreamError):
     """
     8x8 refused or garbled a configuration call: show it to the operator; unchanged it will fail again.
 
-    ``http_status`` is None when no answer came at all.
+    ``http_status`` is None when no answer came at all; ``retry_after_s`` what 8x8 asked to wait for.
     """
 
-    def __init__(self, reason: str, http_status: int | None = None) -> None:
+    def __init__(self, reason: str, http_status: int | None = None, *, retry_after_s: float = 0.0) -> None:
         super().__init__(reason if http_status is None else f"{reason} (HTTP {http_status})")
         self.http_status = http_status
+        self.retry_after_s = retry_after_s

@@ -28,6 +28,10 @@ MAX_RETRY_AFTER_S: Final = 24 * 3600.0  # what a provider's Retry-After can ask 
 MAX_DIAL_RETRY_AFTER_S: Final = 300.0  # 8x8's; an OTP that must wait longer has expired anyway
 SPREAD: Final = 0.2  # of a wait, added by luck
 
+EXPORT_FORGOTTEN_S: Final = 24 * 3600.0  # 8x8's log is asked no longer about a call
+
+_LOOK_WAIT: Final = tenacity.wait_exponential(multiplier=2, max=60)  # s: 2, 4, 8 ... 60
+_LOOKUP_DOUBLINGS: Final = 6
 _DIAL_WAIT: Final = tenacity.wait_exponential(multiplier=0.5, max=30)  # s: 0.5, 1, 2, 4 ... 30
 _CAPACITY_WAIT: Final = tenacity.wait_exponential(multiplier=2, max=30)  # s: 2, 4, 8, 16, 30
 
@@ -104,6 +108,24 @@ def next_capacity_retry_at(failures: int, *, now: datetime, luck: float) -> date
     spreads the other half. *failures* is 1 after the first.
     """
     return now + timedelta(seconds=_wait_s(_CAPACITY_WAIT, failures) * (0.5 + 0.5 * luck))
+
+
+def next_look_s(looks: int, *, longest_s: float, retry_after_s: float = 0.0) -> float:
+    """
+    Seconds until an export job of 8x8 is looked at again, or asked for again: 2, 4, 8 ... 60, or as 8x8 says.
+
+    *looks* is 1 after the first; *longest_s* the pause between two exports, which nobody waits longer than unasked.
+    """
+    return max(min(_wait_s(_LOOK_WAIT, looks), longest_s), retry_after_s)
+
+
+def next_lookup_s(lookups: int, *, interval_s: float) -> float:
+    """
+    Seconds until the log is asked again about a call that it did not settle, twice as long each time.
+
+    How late 8x8 lists a call is not documented. *lookups* is 1 after the first.
+    """
+    return float(interval_s * 2 ** min(lookups - 1, _LOOKUP_DOUBLINGS))
 
 
 def next_redial_at(

@@ -17,6 +17,7 @@ from shared.sealing import Sealer
 from shared.settings import Settings
 from shared.verdict import Timing
 from shared.voice_api.client import VoiceApi
+from shared.voice_api.exports import LogExports
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,21 @@ def build_voice_api(settings: Settings) -> VoiceApi:
     """The way to 8x8."""
     return VoiceApi(
         base_url=settings.eight_x_eight_base_url,
-        export_url=settings.eight_x_eight_export_url,
         subaccount_id=settings.eight_x_eight_subaccount_id,
         api_key=settings.eight_x_eight_api_key.get_secret_value(),
         edge=HttpEdge(),
         total_timeout=settings.dial_timeout_seconds,
+    )
+
+
+def build_log_exports(settings: Settings) -> LogExports:
+    """The way to 8x8's call log."""
+    return LogExports(
+        url=settings.eight_x_eight_export_url,
+        subaccount_id=settings.eight_x_eight_subaccount_id,
+        api_key=settings.eight_x_eight_api_key.get_secret_value(),
+        edge=HttpEdge(),
+        timeout_s=settings.export_timeout_seconds,
     )
 
 
@@ -101,7 +112,6 @@ def timing_of(settings: Settings) -> Timing:
         ring_s=settings.ring_seconds,
         answer_s=settings.answer_seconds,
         grace_s=settings.vss_grace_seconds,
-        unknown_redial_s=settings.unknown_redial_seconds,
         breaker_s=settings.breaker_seconds,
     )
 

@@ -83,8 +83,20 @@ class Settings(BaseSettings):
     vss_grace_seconds: float = Field(
         120, gt=0, description="After a call's latest possible end, wait this long for its summary."
     )
-    unknown_redial_seconds: float = Field(
-        20, gt=0, description="With onUnknown=redial: wait this long for a sign of the doubtful call."
+    export_interval_seconds: float = Field(
+        300,
+        gt=0,
+        description="Pause between two exports of 8x8's call log, asked for while the outcome of a call is not known.",
+    )
+    export_delay_seconds: float = Field(
+        600,
+        ge=0,
+        description="Wait this long after a call's latest possible end before 8x8's log is asked for it. How late 8x8"
+        " lists a call is not documented: with onUnknown=redial, what is not there by then is dialled again, so with"
+        " too little a phone rings twice. A message that lives for less than this and 3 minutes is never redialled.",
+    )
+    export_timeout_seconds: float = Field(
+        120, gt=0, description="Download of all files of one export, wall clock; a killed sweeper's is taken up later."
     )
     sweep_interval_seconds: float = Field(1, gt=0, description="Pause between two sweeps.")
     callback_senders: int = Field(64, ge=1, le=512, description="Callback POSTs under way at once, per worker.")

@@ -27,7 +27,6 @@ class Timing:
     ring_s: float  # the longest ringing
     answer_s: float  # what it usually takes to be answered
     grace_s: float  # after a call's latest possible end, until its summary is given up
-    unknown_redial_s: float  # a doubtful call's time to show itself before a redial that was asked for
     breaker_s: float  # an account-wide refusal's first pause
 
 
@@ -79,7 +78,7 @@ def after_dial(dialed: Dialed, answer: Verdict, timing: Timing, *, now: datetime
     if event is Event.CALL_PLACED:
         due_at = verdict_due(dialed.valid_until, dialed.speaking_s, timing)
     elif event is Event.DIAL_DOUBTFUL:
-        due_at = doubt_due(dialed, timing, now=now)
+        due_at = doubt_due(dialed, timing)
     elif answer.disposition in _ACCOUNT_WIDE:
         due_at = after_breaker(dialed.number, timing, now=now)
     elif event is Event.DIAL_POSTPONED:
@@ -94,12 +93,14 @@ def after_dial(dialed: Dialed, answer: Verdict, timing: Timing, *, now: datetime
     )
 
 
-def doubt_due(dialed: Dialed, timing: Timing, *, now: datetime) -> datetime:
-    """When a doubtful call is looked at again: soon if its sender wants a redial and it can be, else without hope."""
-    soon = now + timedelta(seconds=timing.unknown_redial_s)
-    if dialed.may_redial and soon < dialed.deadline:
-        return soon
-    return verdict_due(dialed.valid_until, dialed.speaking_s, timing)
+def doubt_due(dialed: Dialed, timing: Timing) -> datetime:
+    """
+    When a doubtful call is given up: its summary is overdue then.
+
+    A redial that was asked for waits for 8x8's log to show that there was no call, as long as the deadline allows.
+    """
+    due_at = verdict_due(dialed.valid_until, dialed.speaking_s, timing)
+    return max(due_at, dialed.deadline) if dialed.may_redial else due_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from shared.reasons import Reason
 from shared.services import Services, build_services, timing_of
 from shared.settings import Settings
 from shared.verdict import Dialed, Timing, doubt_due
+from workers.ask_log_export import keep_asking
 from workers.refresh_voices import keep_fresh
 
 _PAGE: Final = 500
@@ -164,14 +165,12 @@ def _lapsed(row: sweep.Overdue, timing: Timing) -> Move:
         deadline=row.deadline,
         may_redial=row.may_redial,
     )
-    due_at = doubt_due(dialed, timing, now=row.now)
+    due_at = doubt_due(dialed, timing)
     return Move(row.id, Event.LEASE_LAPSED, row.attempt_id, reason=Reason.LEASE_LAPSED, due_at=due_at)
 
 
 def _doubtful(row: sweep.Overdue) -> Move:
-    """Dial again where the sender asked for that rather than a doubt, and the deadline still runs."""
-    if row.may_redial and row.deadline > row.now:
-        return Move(row.id, Event.DOUBT_TO_REDIAL, row.attempt_id, reason=Reason.NEVER_CONFIRMED, due_in_s=0)
+    """Neither a summary nor 8x8's log told; a redial that was asked for could not be shown to disturb nobody."""
     return Move(row.id, Event.SUMMARY_MISSING, row.attempt_id, reason=Reason.NEVER_CONFIRMED)
 
 
@@ -204,6 +203,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     threading.Thread(target=keep_fresh, args=(services, stop), name="voices", daemon=True).start()
+    threading.Thread(target=keep_asking, args=(services, stop), name="log-exports", daemon=True).start()
     while not stop.is_set():
         try:
             sweep_once(services, process)

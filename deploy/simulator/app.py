@@ -13,14 +13,14 @@ import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
 
 from deploy.simulator.account import Account
 from deploy.simulator.codes import Refusal
-from deploy.simulator.exports import ExportError, Exports, as_csv, new_job
+from deploy.simulator.exports import ExportError, ExportJob, Exports, as_csv, new_job
 from deploy.simulator.faults import REPLY_KNOBS, Fault, Knob
 from deploy.simulator.payloads import in_milliseconds
 from deploy.simulator.replies import as_json, broken, created, refusal_key, refused
@@ -163,17 +163,33 @@ class VoiceApi:
     async def start_export(self, request: web.Request) -> web.Response:
         """Start a job over the calls that have ended."""
         body = await _json_body(request) if request.can_read_body else {}
+        refusal = self._account.faults.strike(Knob.EXPORT_REFUSED, None)
+        if refusal is not None:
+            asked = None if refusal.retry_after_s is None else {"Retry-After": str(int(refusal.retry_after_s))}
+            return web.json_response(_error(refusal.code, "Refused"), status=refusal.code, headers=asked)
         try:
             job = new_job(body, self._account.sessions.finished, now=datetime.now(UTC))
         except ExportError as error:
             return as_json(_error(4000, str(error)), status=400)
+        self._faulty(job)
         self._exports.add(job)
         return as_json({"jobId": job.job_id}, status=202)
+
+    def _faulty(self, job: ExportJob) -> None:
+        """What the knobs make of a job."""
+        faults = self._account.faults
+        if (late := faults.strike(Knob.EXPORT_LATE, None)) is not None:
+            listed_until = job.created_at - timedelta(seconds=late.seconds)
+            job.calls = [call for call in job.calls if call.accepted_at <= listed_until]
+        if (ends := faults.strike(Knob.EXPORT_ENDS, None)) is not None:
+            job.ends_as = ends.word
+        if (split := faults.strike(Knob.EXPORT_SPLIT, None)) is not None:
+            job.files = max(1, split.copies)
 
     async def show_export(self, request: web.Request) -> web.Response:
         """How far the job is."""
         job = self._exports.get(request.match_info["job_id"])
-        if job is None:
+        if job is None or self._account.faults.strike(Knob.EXPORT_GONE, None) is not None:
             return as_json(_error(4018, "Invalid jobId"), status=404)
         return as_json(job.as_json(f"{request.url.origin()}{_DOWNLOAD_PATH.format(job_id=job.job_id)}"))
 
@@ -190,7 +206,16 @@ class VoiceApi:
         job = self._exports.get(request.match_info["job_id"])
         if job is None:
             return as_json(_error(4018, "Invalid jobId"), status=404)
-        return web.Response(text=as_csv(job.calls), content_type="text/csv")
+        faults = self._account.faults
+        number = request.query.get("file", "0")
+        text = as_csv(
+            job.file(int(number)) if number.isdigit() else [],
+            narrow=faults.strike(Knob.EXPORT_NARROW, None) is not None,
+            drifted=faults.strike(Knob.EXPORT_DRIFTED, None) is not None,
+        )
+        if faults.strike(Knob.EXPORT_CUT, None) is not None:
+            text = text[: text.rstrip().rindex(",", 0, -1) - 2]
+        return web.Response(text=text, content_type="text/csv")
 
 
 async def _wait_for(slow: Fault | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -62,6 +63,9 @@ COLUMNS: Final = (
 _SIP_STATUS: Final = {"BUSY": 486, "NO_ANSWER": 480, "CANCELED": 487, "FAILED": 404, "ERROR": 503}
 
 
+_SPACED: Final = re.compile("(?<=[a-z])([A-Z])")
+
+
 class ExportError(ValueError):
     """The request for an export cannot be read."""
 
@@ -75,14 +79,17 @@ class ExportJob:
     created_at: datetime
     looks: int = 0
     is_cancelled: bool = False
+    ends_as: str | None = None  # a fault: whatever it gathered
+    files: int = 1
 
     def as_json(self, url: str) -> dict[str, Any]:
-        """Report the status, and count this look; *url* is where the CSV lies."""
+        """Report the status, and count this look; *url* is where the CSV lies, but for the file's number."""
         status = self._status()
         self.looks += 1
         body: dict[str, Any] = {"jobId": self.job_id, "status": status}
         if status == "succeeded":
-            body |= {"data": [url], "expires": in_seconds(self.created_at + KEPT_FOR)}
+            urls = [f"{url}?file={number}" if number else url for number in range(self.files)]
+            body |= {"data": urls, "expires": in_seconds(self.created_at + KEPT_FOR)}
         return body
 
     def _status(self) -> str:
@@ -90,7 +97,11 @@ class ExportJob:
             return "cancelled"
         if self.looks < len(STEPS):
             return STEPS[self.looks]
-        return "succeeded" if self.calls else "empty"
+        return self.ends_as or ("succeeded" if self.calls else "empty")
+
+    def file(self, number: int) -> list[Call]:
+        """The calls of one of its files."""
+        return self.calls[number :: self.files]
 
 
 def new_job(body: Any, calls: Sequence[Call], *, now: datetime) -> ExportJob:
@@ -117,12 +128,23 @@ def _moment(value: Any, name: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def as_csv(calls: Sequence[Call]) -> str:
-    """One row for each leg; what the simulator does not know stays empty."""
+def as_csv(calls: Sequence[Call], *, narrow: bool = False, drifted: bool = False) -> str:
+    """
+    One row for each leg; what the simulator does not know stays empty.
+
+    Args:
+        calls: Of one file.
+        narrow: Without a column that readers need.
+        drifted: Columns in another order and spelling, one more of them, behind a byte order mark.
+    """
     text = io.StringIO()
-    rows = csv.DictWriter(text, COLUMNS, restval="")
-    rows.writeheader()
-    rows.writerows(_row(call) for call in calls)
+    names = [name for name in COLUMNS if not (narrow and name == "DestinationEndpoint")]
+    if drifted:
+        text.write("\ufeff")
+        names = [*reversed(names), "CarrierNote"]
+    rows = csv.DictWriter(text, names, restval="", extrasaction="ignore")
+    rows.writerow({name: _SPACED.sub(r" \1", name).strip() if drifted else name for name in names})
+    rows.writerows(_row(call) | {"CarrierNote": 'said "no",\r\ntwice'} for call in calls)
     return text.getvalue()
 
 

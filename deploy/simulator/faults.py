@@ -42,6 +42,14 @@ class Knob(StrEnum):
     VCA_STRING_EVENT_DATA = "vca_string_event_data"
     VCA_NULL_EVENT_DATA = "vca_null_event_data"
     VCA_NO_EVENT_DATA = "vca_no_event_data"
+    EXPORT_REFUSED = "export_refused"
+    EXPORT_ENDS = "export_ends"
+    EXPORT_GONE = "export_gone"
+    EXPORT_LATE = "export_late"
+    EXPORT_SPLIT = "export_split"
+    EXPORT_DRIFTED = "export_drifted"
+    EXPORT_NARROW = "export_narrow"
+    EXPORT_CUT = "export_cut"
 
 
 # Each knob's own options with their defaults; every knob also takes count and probability.
@@ -61,6 +69,14 @@ OPTIONS: Final[dict[Knob, dict[str, Any]]] = {
     Knob.CUT_BODY: {"created": True},
     Knob.VSS_DELAYED: {"seconds": 5.0},  # real seconds
     Knob.VSS_DUPLICATED: {"copies": 2},  # in all
+    Knob.EXPORT_REFUSED: {"code": 429, "retry_after_s": None},  # HTTP status of the job's POST
+    Knob.EXPORT_ENDS: {"word": "failed"},  # how the job ends
+    Knob.EXPORT_GONE: {},  # the job is known no longer
+    Knob.EXPORT_LATE: {"seconds": 60.0},  # calls accepted less long ago are not listed yet
+    Knob.EXPORT_SPLIT: {"copies": 2},  # files in all
+    Knob.EXPORT_DRIFTED: {},  # other order of columns, other spelling, one more column, a byte order mark
+    Knob.EXPORT_NARROW: {},  # without the column DestinationEndpoint
+    Knob.EXPORT_CUT: {},  # the file ends within its last row
 }
 REPLY_KNOBS: Final = tuple(Knob)[1 : list(Knob).index(Knob.VSS_BEFORE_REPLY)]
 VCA_KNOBS: Final = (Knob.VCA_STRING_EVENT_DATA, Knob.VCA_NULL_EVENT_DATA, Knob.VCA_NO_EVENT_DATA)
@@ -79,6 +95,7 @@ class Fault:
     copies: int = 1
     retry_after_s: float | None = None
     created: bool = False
+    word: str = ""
 
     @classmethod
     def of(cls, knob_name: str, options: Any) -> Fault:
@@ -115,8 +132,8 @@ def _check_option(knob: Knob, name: str, value: Any, known: set[str]) -> None:
         raise FaultError(f"{knob}: unknown option {name}; known are {', '.join(sorted(known))}")
     if name == "created":
         is_good = isinstance(value, bool)
-    elif isinstance(value, bool):
-        is_good = False
+    elif name == "word" or isinstance(value, bool):
+        is_good = name == "word" and isinstance(value, str) and value.isalpha()
     elif value is None:
         is_good = name in ("count", "retry_after_s")
     elif name == "code":

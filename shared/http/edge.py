@@ -6,7 +6,7 @@ import ssl
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -33,6 +33,7 @@ _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (urllib3.exceptions.IncompleteRead, "cut_short"),
     (http.client.HTTPException, "garbled"),
 )
+_CHUNK: Final = 64 * 1024  # bytes that a sink is given at once
 _NO_TIMEOUT: Final = cast("Any", urllib3.Timeout(None))  # the exchange sets one for every wait
 _HEADERS: Final = {"user-agent": "Ringpost", "accept-encoding": "identity"}
 _FAILURES: Final = (
@@ -140,9 +141,12 @@ class HttpEdge:
         *,
         headers: Mapping[str, str] | None = None,
         limits: Limits = Limits(),
+        sink: Callable[[bytes], None] | None = None,
     ) -> Reply:
         """
         Send once and read the whole answer, whatever its status.
+
+        With a *sink*, the body of a 200 goes there piece by piece, and is not kept.
 
         Raises:
             NotSent: No request byte left.
@@ -156,13 +160,14 @@ class HttpEdge:
         response: requests.Response | None = None
         try:
             response = adapter.send(request, stream=True, timeout=_NO_TIMEOUT)
-            content = _read(response.raw, limits.max_body)
+            streamed = sink if response.status_code == 200 else None
+            content, is_whole = _read(response.raw, limits.max_body, streamed)
         except _FAILURES as error:
             reason = _reason(error)
         else:
             elapsed_s = time.monotonic() - started_at
             status, fields = response.status_code, response.raw.headers
-            return Reply(status, fields, content[: limits.max_body], elapsed_s, len(content) <= limits.max_body)
+            return Reply(status, fields, content, elapsed_s, is_whole)
         # Raised out here so that it carries no context: those errors quote URLs.
         if not exchange.is_sent:
             raise NotSent(reason)
@@ -254,20 +259,20 @@ class _Adapter(HTTPAdapter):
             self._pools.popitem()[1].close()
 
 
-def _read(raw: Any, limit: int) -> bytes:
-    """At most *limit* bytes and one, undecoded. A longer answer is not read on: its connection is closed."""
+def _read(raw: Any, limit: int, sink: Callable[[bytes], None] | None) -> tuple[bytes, bool]:
+    """At most *limit* bytes, undecoded, and whether that is all. A longer answer is not read on: it is hung up on."""
     chunks: list[bytes] = []
     room = limit + 1
     try:
-        while room > 0 and (chunk := raw.read(room)):
-            chunks.append(chunk)
+        while room > 0 and (chunk := raw.read(room if sink is None else min(room, _CHUNK))):
             room -= len(chunk)
+            (sink or chunks.append)(chunk[:-1] if room == 0 else chunk)
     except BaseException:
         raw.close()
         raise
     if room <= 0:
         raw.close()
-    return b"".join(chunks)
+    return b"".join(chunks), room > 0
 
 
 def _reason(error: BaseException | None) -> str:

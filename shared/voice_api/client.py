@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -22,9 +21,6 @@ _TRIES: Final = 3  # the first one included
 _TRIES_WITHIN_S: Final = 3.0  # no try begins later than this after the first one began
 _LONGEST_WAIT_S: Final = 2.0  # longer waits are the message row's business, not a sleeping thread's
 _ADMIN_MAX_BODY: Final = 4 * 1024 * 1024  # bytes; a list of voices runs to some hundred entries
-
-_EXPORT_LIMITS: Final = Limits(connect_s=5, read_s=20, total_s=120, max_body=256 * 1024 * 1024)
-_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 _JITTER: Final = tenacity.wait_random_exponential(multiplier=0.1, max=1)  # s, full jitter
 
@@ -67,7 +63,6 @@ class VoiceApi:
     """
 
     base_url: str
-    export_url: str
     subaccount_id: str
     api_key: str = field(repr=False)
     edge: HttpEdge = field(repr=False)
@@ -150,44 +145,11 @@ class VoiceApi:
         """Remove the registration of a webhook type."""
         self._call(self._template("DELETE", f"webhooks/{quote(type_, safe='')}"))
 
-    def start_export(self, since: datetime, until: datetime) -> str:
-        """Ask for the log of the calls between two aware times; the id of the job that will gather it."""
-        times = {"from": since.astimezone(UTC).strftime(_TIME), "to": until.astimezone(UTC).strftime(_TIME)}
-        wanted = json.dumps({**times, "limit": 0}).encode()  # 0: all of them
-        reply = self._call(self._template("POST", "messages/exports", self.export_url), wanted)
-        job_id = reply.get("jobId")
-        if not isinstance(job_id, str) or not job_id:
-            raise VoiceApiError("8x8 did not name the export job")
-        return job_id
-
-    def export_files(self, job_id: str) -> list[str] | None:
-        """The URLs of a finished export, none where there were no calls; None while it is being gathered."""
-        path = f"messages/exports/{quote(job_id, safe='')}"
-        reply = self._call(self._template("GET", path, self.export_url))
-        status = str(reply.get("status", "")).lower()
-        if status in ("queued", "running"):
-            return None
-        if status not in ("succeeded", "empty"):
-            raise VoiceApiError(f"the export ended as {status[:20] or 'nothing'}")
-        urls = reply.get("data")
-        return [str(url) for url in urls] if isinstance(urls, list) and status == "succeeded" else []
-
-    def download_export(self, url: str) -> bytes:
-        """One file of an export. The key goes along only to the host that the operator configured."""
-        own = self._template("GET", "", self.export_url)
-        template = prepare("GET", url)
-        if template.origin == own.origin:
-            template = prepare("GET", url, {"Authorization": own.headers["authorization"]})
-        reply = self._send(template, b"", _EXPORT_LIMITS)
-        if reply.status != 200 or not reply.is_whole:
-            raise VoiceApiError("the export could not be downloaded as a whole", reply.status)
-        return reply.body
-
-    def _template(self, method: str, path: str, base_url: str | None = None) -> Template:
+    def _template(self, method: str, path: str) -> Template:
         subaccount = quote(self.subaccount_id, safe="")
         return prepare(
             method,
-            f"{(base_url or self.base_url).rstrip('/')}/api/v1/subaccounts/{subaccount}/{path}",
+            f"{self.base_url.rstrip('/')}/api/v1/subaccounts/{subaccount}/{path}",
             {
                 "Authorization": f"Bearer {self.api_key}",
                 "Accept": "application/json",

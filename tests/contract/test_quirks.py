@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from ingress.call_request import CallRequest
 from shared.lifecycle import Lane
+from shared.services import build_log_exports
 from shared.voice_api.callflow import hang_up_reply
 from shared.voice_api.codes import Disposition, judge
 from shared.voice_api.events import CallAction, parse
@@ -209,7 +210,7 @@ def test_quirk_15_success_has_another_code_on_each_endpoint(stage):
     assert judge(200, b'{"sessionStatus":"CREATED","sessionId":"s","statusCode":1}').disposition is Disposition.CREATED
     stage.services.voice_api.register_webhook("VSS", "https://example.com", "Bearer x")  # statusCode 0
     now = datetime.now(UTC)
-    assert stage.services.voice_api.start_export(now - timedelta(hours=1), now)  # 202 without any
+    assert build_log_exports(stage.services.settings).start(now - timedelta(hours=1), now)  # 202 without any
 
 
 def test_quirk_15_more_repetitions_than_8x8_plays_never_reach_it():

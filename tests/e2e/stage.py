@@ -95,6 +95,8 @@ def settings_for(engines, data_dir, simulator_url, port):
         callback_timeout_seconds=2,
         callback_connect_seconds=1,
         sweep_interval_seconds=0.5,
+        export_interval_seconds=1,
+        export_delay_seconds=0,
     )
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from shared.lifecycle import Lane
+from shared.db.queries import moves
+from shared.lifecycle import Event, Lane, Move
 from shared.retry_policy import REDIAL
 from tests.integration.worker_stage import staged
 
@@ -105,44 +106,39 @@ def test_a_doubtful_call_is_not_dialled_again_by_default(stage):
     assert len(stage.simulator.ledger.accepted) == 1
 
 
-def test_a_doubtful_call_is_dialled_again_after_the_grace_when_asked_for(stage):
+def show_absence(stage, id_):
+    """As if 8x8's log had shown that the call was never made."""
+    move = Move(id_, Event.DOUBT_TO_REDIAL, stage.message(id_).attempt_id, reason="never_confirmed", due_in_s=0)
+    stage.database.run(lambda connection: moves.apply(connection, [move]))
+
+
+def test_a_wish_for_a_redial_waits_for_proof_until_the_deadline_and_dials_nobody_without(stage):
     id_ = in_doubt(stage, max_attempts=2, redial_unknown=True)
-    (wait,) = stage.execute("SELECT due_at - now() FROM messages WHERE id = :id", id=id_)[0]
+    row = stage.message(id_)
 
     let_grace_pass(stage)
 
-    assert 18 < wait.total_seconds() < 20.5
-    assert stage.state(id_) == ("placed", None)
-    assert len(stage.simulator.ledger.accepted) == 2
-
-
-@pytest.mark.parametrize("members", [{"max_attempts": 1}, {"max_attempts": 2, "ttl_s": 15}])
-def test_a_doubtful_call_waits_for_its_summary_when_no_redial_is_left_or_possible(stage, members):
-    id_ = in_doubt(stage, redial_unknown=True, **members)
-    (wait,) = stage.execute("SELECT due_at - now() FROM messages WHERE id = :id", id=id_)[0]
-    stage.execute("UPDATE messages SET deadline = now()")
-
-    let_grace_pass(stage)
-
-    assert wait.total_seconds() > 180
-    assert stage.message(id_).status == "undetermined"
+    assert row.due_at == row.deadline
+    assert stage.state(id_) == ("undetermined", "never_confirmed")
     assert len(stage.simulator.ledger.accepted) == 1
 
 
-def test_a_doubtful_call_is_not_dialled_again_after_its_deadline(stage):
-    id_ = in_doubt(stage, max_attempts=2, redial_unknown=True)
-    stage.execute("UPDATE messages SET deadline = now()")
+@pytest.mark.parametrize("members", [{"max_attempts": 1}, {"max_attempts": 2, "ttl_s": 15}])
+def test_a_doubtful_call_waits_for_its_summary_beyond_its_deadline(stage, members):
+    id_ = in_doubt(stage, redial_unknown=True, **members)
+    row = stage.message(id_)
+    (attempt,) = stage.attempts(id_)
 
     let_grace_pass(stage)
 
+    assert (row.due_at - attempt.valid_until).total_seconds() > 180
     assert stage.message(id_).status == "undetermined"
     assert len(stage.simulator.ledger.accepted) == 1
 
 
 def test_a_doubtful_call_that_was_heard_after_all_is_not_dialled_again(stage):
     id_ = in_doubt(stage, max_attempts=2, redial_unknown=True)
-    stage.execute("UPDATE messages SET due_at = now()")
-    stage.sweep()
+    show_absence(stage, id_)
     waiting = stage.message(id_).status
 
     stage.report(id_, session_id="first", echo=True)
@@ -155,7 +151,8 @@ def test_a_doubtful_call_that_was_heard_after_all_is_not_dialled_again(stage):
 
 def test_a_doubtful_call_heard_while_the_second_rings_settles_the_message(stage):
     id_ = in_doubt(stage, max_attempts=2, redial_unknown=True)
-    let_grace_pass(stage)
+    show_absence(stage, id_)
+    stage.dial()
 
     stage.report(id_, number=1, session_id="first", client_request_id=stage.attempts(id_)[0].attempt_id)
     stage.report(id_, "NO_ANSWER", number=2)

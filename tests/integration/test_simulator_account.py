@@ -258,3 +258,70 @@ def test_a_taken_port_is_reported_at_once():
 
         with pytest.raises(OSError, match="in use"), Simulator(SimulatorSettings(port=port)):
             pass
+
+
+EVER = {"from": "2020-01-01T00:00:00Z", "to": "2040-01-01T00:00:00Z"}
+
+
+def exported(client, *, looks=3):
+    """The last look at a new job over all calls."""
+    job_id = client.request("POST", "/messages/exports", json=EVER).json()["jobId"]
+    return [client.request("GET", f"/messages/exports/{job_id}") for _ in range(looks)][-1]
+
+
+def files_of(look):
+    return [requests.get(url, timeout=5).content.decode() for url in look.json()["data"]]
+
+
+def test_an_export_can_be_refused_with_a_wait(client):
+    client.simulator.set_fault("export_refused", code=429, retry_after_s=30, count=1)
+
+    refused = client.request("POST", "/messages/exports", json=EVER)
+    taken = client.request("POST", "/messages/exports", json=EVER)
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "30")
+    assert taken.status_code == 202
+
+
+def test_an_export_can_end_badly_or_be_forgotten(client):
+    client.dial()
+    client.simulator.set_fault("export_ends", word="error", count=1)
+    ended = exported(client).json()["status"]
+    client.simulator.set_fault("export_gone", count=1)
+
+    gone = exported(client, looks=1)
+
+    assert (ended, gone.status_code) == ("error", 404)
+
+
+def test_calls_can_be_listed_late(client):
+    client.dial()
+    client.simulator.set_fault("export_late", seconds=60, count=1)
+
+    assert [exported(client).json()["status"] for _ in range(2)] == ["empty", "succeeded"]
+
+
+def test_an_export_can_come_in_several_files_of_another_shape(client):
+    ids = {client.dial(), client.dial("+6581230001"), client.dial("+6581230002")}
+    client.simulator.set_fault("export_split", copies=2)
+    client.simulator.set_fault("export_drifted")
+
+    files = files_of(exported(client))
+
+    rows = [row for content in files for row in csv.DictReader(io.StringIO(content.removeprefix("\ufeff")))]
+    assert len(files) == 2
+    assert {content.partition("\r\n")[0].rpartition(",")[2] for content in files} == {"Carrier Note"}
+    assert {row["Session Id"] for row in rows} == ids
+
+
+def test_a_file_can_lack_a_column_or_its_end(client):
+    client.dial()
+    look = exported(client)
+    (whole,) = files_of(look)
+    client.simulator.set_fault("export_cut", count=1)
+    (cut,) = files_of(look)
+    client.simulator.set_fault("export_narrow", count=1)
+    (narrow,) = files_of(look)
+
+    assert len(list(csv.reader(io.StringIO(whole)))[-1]) > len(list(csv.reader(io.StringIO(cut)))[-1])
+    assert "DestinationEndpoint" not in narrow

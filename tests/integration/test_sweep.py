@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from shared import jobs
-from shared.lifecycle import Lane
+from shared.db.queries import moves
+from shared.lifecycle import Event, Lane, Move
 from tests.integration.worker_stage import staged, vss
 
 MANY = 1100  # more than two pages
@@ -165,8 +166,8 @@ def test_a_redial_that_came_too_late_leaves_the_doubt_of_the_call_before(stage):
     id_ = stage.keep(redial_unknown=True, max_attempts=2)
     stage.simulator.set_fault("reply_lost", created=True, count=1)
     stage.dial()
-    stage.execute("UPDATE messages SET due_at = now()")
-    stage.sweep()
+    shown = Move(id_, Event.DOUBT_TO_REDIAL, stage.message(id_).attempt_id, due_in_s=0)
+    stage.database.run(lambda connection: moves.apply(connection, [shown]))
     stage.execute("UPDATE messages SET deadline = now()")
     stage.sweep()
     doubtful = stage.state(id_)

@@ -1,7 +1,6 @@
 """The 8x8 client over real sockets: one callflow rings one phone at most."""
 
 import contextlib
-import datetime as dt
 import json
 import socket
 import threading
@@ -84,7 +83,7 @@ def connect(edge, sleeps) -> Iterator[Callable[..., tuple[VoiceApi, VoiceApiPeer
 
 
 def an_api(edge: HttpEdge, url: str, **options: object) -> VoiceApi:
-    defaults = {"export_url": url, "subaccount_id": "acme&co", "api_key": "hush-hush", "total_timeout": 3.0}
+    defaults = {"subaccount_id": "acme&co", "api_key": "hush-hush", "total_timeout": 3.0}
     return VoiceApi(base_url=url, edge=edge, **{**defaults, **options})
 
 
@@ -314,63 +313,6 @@ def test_a_failed_configuration_call_says_what_8x8_said(connect, answer, message
         api.remove_webhook("VSS")
 
     assert len(peer.requests) == 1
-
-
-# --- The log export ---
-
-
-def test_an_export_is_started_for_a_span_of_utc_times(connect):
-    api, peer = connect((202, {"jobId": "j1"}))
-    since = dt.datetime(2026, 10, 5, 16, 0, tzinfo=dt.timezone(dt.timedelta(hours=8)))
-
-    job_id = api.start_export(since, since + dt.timedelta(hours=2))
-
-    assert job_id == "j1"
-    assert json.loads(peer.requests[0][2]) == {
-        "from": "2026-10-05T08:00:00Z",
-        "to": "2026-10-05T10:00:00Z",
-        "limit": 0,
-    }
-
-
-@pytest.mark.parametrize(
-    ("reply", "files"),
-    [
-        ({"status": "queued"}, None),
-        ({"status": "running"}, None),
-        ({"status": "empty"}, []),
-        ({"status": "succeeded", "data": ["https://x/1.csv"]}, ["https://x/1.csv"]),
-    ],
-)
-def test_an_export_has_files_once_it_is_finished(connect, reply, files):
-    api, _ = connect((200, {"jobId": "j1", **reply}))
-
-    assert api.export_files("j1") == files
-
-
-@pytest.mark.parametrize("status", ["failed", "cancelled", "error", "", "new"])
-def test_an_export_that_came_to_nothing_is_an_error(connect, status):
-    api, _ = connect((200, {"status": status}))
-
-    with pytest.raises(VoiceApiError, match="the export ended as"):
-        api.export_files("j1")
-
-
-def test_the_key_goes_along_to_8x8s_own_host_only(connect):
-    api, own = connect((200, b"SessionId\r\n"))
-    _, other = connect((200, b"SessionId\r\n"))
-
-    assert api.download_export(f"{own.url}/1.csv") == api.download_export(f"{other.url}/1.csv") == b"SessionId\r\n"
-    assert "hush-hush" in own.requests[0][1]
-    assert "hush-hush" not in other.requests[0][1]
-
-
-@pytest.mark.parametrize("answer", [(404, b""), (302, b""), CUT])
-def test_an_export_that_cannot_be_downloaded_is_an_error(connect, answer):
-    api, peer = connect(answer)
-
-    with pytest.raises(VoiceApiError):
-        api.download_export(f"{peer.url}/1.csv")
 
 
 # --- Secrets ---

@@ -100,7 +100,7 @@ def test_caller_ids_are_read_with_or_without_a_plus(given, numbers):
         ("ring_seconds", 0),
         ("answer_seconds", 0),
         ("vss_grace_seconds", 0),
-        ("unknown_redial_seconds", 0),
+        ("export_interval_seconds", 0),
         ("sweep_interval_seconds", 0),
         ("callback_senders", 0),
         ("callback_endpoint_limit", 0),

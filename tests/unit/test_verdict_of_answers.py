@@ -9,7 +9,7 @@ from shared.verdict import Dialed, Timing, after_dial
 from shared.voice_api.codes import Disposition, Reason, Verdict
 
 NOW = datetime(2026, 10, 5, 9, 12, tzinfo=UTC)
-TIMING = Timing(ring_s=60, answer_s=25, grace_s=120, unknown_redial_s=20, breaker_s=15)
+TIMING = Timing(ring_s=60, answer_s=25, grace_s=120, breaker_s=15)
 VERDICT_S = 90 + 60 + 8 + 120  # validity, ringing, speaking, grace
 
 
@@ -63,12 +63,12 @@ def test_a_retry_after_comes_before_the_jitter():
 @pytest.mark.parametrize(
     ("changes", "due_s"),
     [
-        ({"may_redial": True}, 20),
+        ({"may_redial": True, "deadline": NOW + timedelta(seconds=1800)}, 1800),
         ({"may_redial": True, "deadline": NOW + timedelta(seconds=20)}, VERDICT_S),
         ({"may_redial": False}, VERDICT_S),
     ],
 )
-def test_a_doubt_is_looked_at_soon_only_where_a_redial_is_asked_for_and_possible(changes, due_s):
+def test_a_doubt_that_may_be_redialled_waits_for_proof_until_its_deadline(changes, due_s):
     move = after_dial(dialed(**changes), Verdict(Disposition.UNKNOWN), TIMING, now=NOW, luck=0)
 
     assert move.due_at == NOW + timedelta(seconds=due_s)

@@ -13,7 +13,7 @@ from shared.voice_api.events import CallAction, SessionSummary, parse
 from tests.integration.worker_stage import vca, vss
 
 NOW = datetime(2026, 10, 5, 9, 13, tzinfo=UTC)
-TIMING = Timing(ring_s=60, answer_s=25, grace_s=120, unknown_redial_s=20, breaker_s=15)
+TIMING = Timing(ring_s=60, answer_s=25, grace_s=120, breaker_s=15)
 SOURCE, NUMBER = "+6531580001", "+6581234567"
 
 

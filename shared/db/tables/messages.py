@@ -87,6 +87,7 @@ MESSAGES: Final = Table(
         postgresql_where=text("busy_destination IS NOT NULL"),
     ),
     Index("messages_in_flight_idx", "busy_until", postgresql_where=text("busy_until IS NOT NULL")),
+    Index("messages_undetermined_idx", "finished_at", postgresql_where=text("status = 'undetermined'")),
     Index("messages_provider_idx", "provider_id", "created_at", "id"),
     postgresql_with={
         "fillfactor": "85",
