@@ -1,0 +1,223 @@
+"""Where drills take place: Ringpost by its Procfile on engines of its own, 8x8 and a provider in other processes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import requests
+
+from deploy import fleet
+from deploy.bench.stage import basic
+from deploy.chaos import victims
+from deploy.chaos.companions import Companion, simulator
+from deploy.commands.providers import create_provider
+from deploy.demo.surroundings import environment_of
+from deploy.engines import Engines
+from deploy.supervisor import Supervisor
+from shared.db.database import Database
+from shared.db.migrate import migrate
+from shared.settings import Settings
+
+_HOST: Final = "127.0.0.1"
+_KEY: Final = "chaos-api-key"
+_SUBACCOUNT: Final = "chaos_voice"
+_TOKEN: Final = "chaos-webhook-token"  # noqa: S105  of a simulated 8x8
+_TIME_SCALE: Final = 0.1  # a call of 12 s lasts 1.2 s, and 8x8 repeats a summary for 13 s
+_STARTING_S: Final = 60.0
+_PATIENCE_S: Final = 30.0
+_LOOK_S: Final = 0.05
+_STATEMENT_S: Final = 60.0
+
+
+class StageError(Exception):
+    """Something does not come to pass; the text says what."""
+
+
+def settings_for(engines: Engines, folder: Path, voice_url: str) -> Settings:
+    """Production's settings with shrunk times, so that what 8x8 never tells is given up within a drill."""
+    return Settings.load(
+        _env_file=None,
+        eight_x_eight_api_key=_KEY,
+        eight_x_eight_subaccount_id=_SUBACCOUNT,
+        eight_x_eight_base_url=voice_url,
+        eight_x_eight_export_url=voice_url,
+        outbound_phone_number="+6531580001",
+        webhook_auth_token=_TOKEN,
+        ringpost_data_key=base64.b64encode(bytes(range(32))).decode(),
+        ringpost_data_dir=folder,
+        database_url=engines.database_url,
+        redis_url=engines.redis_url,
+        port=fleet.free_port(_HOST),
+        web_concurrency=2,
+        allowed_countries="*",
+        callback_allowed_networks="127.0.0.0/8",
+        dials_per_second=1000,
+        max_calls_in_flight=5000,
+        dial_timeout_seconds=4,
+        call_lease_seconds=8,
+        vss_grace_seconds=5,
+        ring_seconds=5,
+        answer_seconds=2,
+        breaker_seconds=2,
+        callback_schedule="0.5,1,2,4,4,4,4,4,4,4",
+        callback_timeout_seconds=2,
+        callback_connect_seconds=1,
+        sweep_interval_seconds=0.5,
+        log_level="WARNING",
+    )
+
+
+class Stage:
+    """Everything running, as a context manager; ``on_exit`` is told of each process that dies."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder: Final = folder
+        self.log: Final = folder / "processes.log"
+        self.callbacks: Final = folder / "callbacks.jsonl"
+        self.on_exit: Callable[[str, int], None] = lambda _name, _pid: None
+        self._held = ExitStack()
+        self._next_number = 0
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._start(stack)
+            self._held = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+    def _start(self, stack: ExitStack) -> None:
+        data = self.folder / "data"
+        self.engines = stack.enter_context(Engines(data))
+        self.database = Database(
+            self.engines.database_url,
+            application="chaos",
+            pool_size=2,
+            statement_timeout_s=_STATEMENT_S,
+            by_index=False,
+        )
+        stack.callback(self.database.close)
+        migrate(self.database)
+        voice_port, receiver_port = fleet.free_port(_HOST), fleet.free_port(_HOST)
+        self.voice_url = f"http://{_HOST}:{voice_port}"
+        self.settings = settings_for(self.engines, data, self.voice_url)
+        self.url = f"http://{_HOST}:{self.settings.port}"
+        with self.database.transaction() as connection:
+            made = create_provider(
+                connection, self.settings, "chaos", ["*"], f"http://{_HOST}:{receiver_port}/callbacks"
+            )
+        self.headers = basic((str(made["key_id"]), str(made["secret"])))
+        options = {"api_key": _KEY, "subaccount_id": _SUBACCOUNT, "time_scale": _TIME_SCALE}
+        voice = stack.enter_context(simulator(voice_port, self.log, **options))
+        receiver = stack.enter_context(Companion("deploy.chaos.receiver", self.log))
+        secrets = {"/callbacks": [made["callback_secret"]]}
+        receiver.ask(json.dumps({"port": receiver_port, "secrets": secrets, "ledger": str(self.callbacks)}))
+        voice.await_word()
+        receiver.await_word()
+        for kind in ("VCA", "VSS"):
+            self._register(kind)
+        log = stack.enter_context(self.log.open("a"))
+        environment = environment_of(self.settings) | fleet.program_paths()
+        self.supervisor = Supervisor(fleet.processes(environment), out=log, on_exit=self._tell_exit)
+        self.supervisor.start()
+        stack.callback(self._end_processes)
+        self.await_ready(_STARTING_S)
+
+    def _register(self, kind: str) -> None:
+        url = f"{self.voice_url}/api/v1/subaccounts/{_SUBACCOUNT}/webhooks"
+        webhook = {"type": kind, "url": f"{self.url}/api/webhooks/{kind.lower()}", "httpAuthHeader": _TOKEN}
+        requests.post(url, json=webhook, headers={"Authorization": f"Bearer {_KEY}"}, timeout=5).raise_for_status()
+
+    def _tell_exit(self, name: str, pid: int, _code: int, _delay_s: float) -> None:
+        self.on_exit(name, pid)
+
+    def _end_processes(self) -> None:
+        self.supervisor.stop()
+        for process in victims.all_processes_of(self.settings.ringpost_data_dir):
+            process.kill()
+
+    @property
+    def submit_url(self) -> str:
+        """Where messages go."""
+        return f"{self.url}/api/make-call"
+
+    @property
+    def roles(self) -> list[str]:
+        """The Procfile's processes."""
+        return [process.name for process in fleet.processes({})]
+
+    def numbers(self, count: int) -> int:
+        """The first of so many places for phones that nobody has called yet."""
+        first = self._next_number
+        self._next_number += count
+        return first
+
+    def await_ready(self, timeout_s: float = _PATIENCE_S) -> None:
+        """Return when messages are taken and each process of the Procfile has its child at work."""
+        self.wait_until(self._is_ready, "the ingress is ready", timeout_s)
+        for role in self.roles:
+            self.wait_until(lambda role=role: bool(self.workers(role)), f"{role} runs", timeout_s)  # type: ignore[misc]
+
+    def _is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/readyz", timeout=2).ok
+        except requests.RequestException:
+            return False
+
+    def wait_until(self, predicate: Callable[[], bool], what: str, timeout_s: float = _PATIENCE_S) -> None:
+        """Look until *predicate* holds; ``StageError`` when it does not in time."""
+        deadline = time.monotonic() + timeout_s
+        while not predicate():
+            if time.monotonic() > deadline:
+                raise StageError(f"not within {timeout_s:g} s: {what}; see {self.log}")
+            time.sleep(_LOOK_S)
+
+    def workers(self, role: str) -> list[int]:
+        """The pids of a role's processes that work."""
+        return victims.workers_of(self.supervisor, role)
+
+    def misbehave(self, **faults: Any) -> None:
+        """Let 8x8 get exactly these things wrong; see the simulator's knobs."""
+        requests.put(f"{self.voice_url}/sim/faults", json=faults, timeout=5).raise_for_status()
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Every callflow that 8x8 accepted, as its ledger shows it."""
+        accepted: list[dict[str, Any]] = requests.get(f"{self.voice_url}/sim/ledger", timeout=60).json()["accepted"]
+        return accepted
+
+    @property
+    def _redis_folder(self) -> Path:
+        return self.folder / "data" / "valkey"
+
+    def keep_redis(self) -> None:
+        """Remember all that Redis has on disk now."""
+        shutil.copytree(self._redis_folder, self.folder / "redis-then", dirs_exist_ok=True)
+
+    def crash_redis(self, *, wiped: bool = False, restored: bool = False) -> None:
+        """Kill -9; it comes back as it was, empty, or as it was when it was kept."""
+        valkey = self.engines.valkey
+        assert valkey is not None
+        valkey.kill()
+        if wiped or restored:
+            valkey.wipe()
+        if restored:
+            shutil.copytree(self.folder / "redis-then", self._redis_folder)
+        valkey.start()
+
+    def crash_postgres(self) -> None:
+        """Stop it as a crash would, and let it recover."""
+        postgres = self.engines.postgres
+        assert postgres is not None
+        postgres.stop("immediate")
+        postgres.start()
