@@ -15,6 +15,7 @@ from ingress import admission, bodies, gate, placements
 from ingress.lean import json_answer
 from ingress.problems import MemberError, Problem, invalid, unknown_member
 from ingress.site import Site
+from shared import failpoints
 from shared.db.database import DatabaseAway
 from shared.db.group_commit import Overloaded
 from shared.db.queries import accept
@@ -44,6 +45,7 @@ def make_call_routes(site: Site) -> Blueprint:
         accepted = _take(site, owner, [bodies.parse(bodies.read(request, bodies.CALL_LIMIT))])[0]
         if isinstance(accepted, Problem):
             raise accepted
+        failpoints.hit("accept.before_reply")
         answer = None
         if wait_s := placements.wait_wanted(request.environ.get("HTTP_PREFER", "")):
             gate.step_aside(request.environ)

@@ -12,7 +12,7 @@ from ingress.forecast import Forecast
 from ingress.intake import Intake
 from ingress.placements import Placements
 from ingress.spool import Spool
-from shared import jobs, phone
+from shared import failpoints, jobs, phone
 from shared.backlog import Backlog
 from shared.db.group_commit import Bounds, GroupCommitter
 from shared.db.queries import accept, backlog, inbox, voices
@@ -64,6 +64,7 @@ def build_site(services: Services) -> Site:
         return [None] * len(rows)
 
     def ring_lanes(stored: Sequence[Accepted]) -> None:
+        failpoints.hit("accept.before_ring")
         for lane in {one.lane for one in stored if one.is_new and one.status in TO_DIAL}:
             services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])
 
@@ -73,7 +74,6 @@ def build_site(services: Services) -> Site:
         after=lambda _: services.doorbell.ring(jobs.RECONCILE_EVENTS),
         bounds=Bounds(waiting=5000, rest_row_s=_REST_ROW_S, rest_s=_REST_S),
     )
-    default = settings.default_voice
     return Site(
         services=services,
         providers=ProviderAuth(database, settings),
@@ -87,8 +87,8 @@ def build_site(services: Services) -> Site:
         placements=Placements(database),
         voices=Refreshed(
             "voices",
-            lambda: Voices(default, database.run(voices.offered, alone=True)),
-            Voices(default, {}),
+            lambda: Voices(settings.default_voice, database.run(voices.offered, alone=True)),
+            Voices(settings.default_voice, {}),
             every_s=_VOICES_S,
         ),
         forecast=_forecast(services),

@@ -21,6 +21,7 @@ from typing import Final
 
 import structlog
 
+from shared import failpoints
 from shared.db.database import DatabaseAway
 from shared.db.group_commit import GroupCommitter, Overloaded
 from shared.db.queries.inbox import RawEvent
@@ -54,6 +55,7 @@ class Spool:
         Raises:
             OSError: The disk does not take it either.
         """
+        failpoints.hit("spool.before_write")
         line = json.dumps([event.dedupe_key, base64.b64encode(event.body).decode()]) + "\n"
         with self._lock:
             if self._file is None:
@@ -65,6 +67,7 @@ class Spool:
                 # It may end in half a line, to which the next one must not be joined.
                 self._leave()
                 raise
+        failpoints.hit("spool.after_write")
 
     def close(self) -> None:
         """End the replaying thread; files stay for the next process."""
@@ -108,8 +111,10 @@ class Spool:
             if lines is None:
                 return
             events = [event for event in map(_event, lines) if event is not None]
+            failpoints.hit("spool.before_replay", events)
             for start in range(0, len(events), _REPLAY_BATCH):
                 self._events.put(events[start : start + _REPLAY_BATCH], _COMMIT_S)
+            failpoints.hit("spool.after_replay", events)
             path.unlink()
         log.info("spool_replayed", events=len(events))
 

@@ -11,6 +11,7 @@ from ingress import bodies
 from ingress.lean import json_answer
 from ingress.problems import Problem
 from ingress.site import Site
+from shared import failpoints
 from shared.db.database import DatabaseAway
 from shared.db.group_commit import Overloaded
 from shared.db.queries.inbox import RawEvent
@@ -81,4 +82,5 @@ def _keep(site: Site, raw: bytes) -> bytes | None:
             if reply is None:
                 raise
             log.exception("call_action_not_kept")
+    failpoints.hit("webhook.before_reply")
     return reply

@@ -16,6 +16,7 @@ import dramatiq
 import pybreaker
 import structlog
 
+from shared import failpoints
 from shared.broker import WakeUpBroker
 from shared.lifecycle import Lane
 
@@ -99,7 +100,9 @@ class Doorbell:
     def _ring(self, job: Job) -> None:
         started = time.monotonic()
         try:
+            failpoints.hit("ring.before_send")
             was_needed = self._breaker.call(self._broker.ring, message_of(job))
+            failpoints.hit("ring.after_send")
             self.rung += was_needed
             self._not_before[job] = time.monotonic() + _PAUSES_S[not was_needed]
         except pybreaker.CircuitBreakerError:

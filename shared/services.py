@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import dramatiq
 
+from shared import failpoints
 from shared.broker import WakeUpBroker
 from shared.db.database import Database
 from shared.http import AddressGuard, HttpEdge, Route
@@ -58,6 +59,7 @@ def build_services(
     """
     if settings.database_url is None or settings.redis_url is None:
         raise ValueError("the engines' URLs are not known; start this process through `ringpost up` or set them")
+    failpoints.refuse_real_calls(settings.eight_x_eight_base_url)
     broker = WakeUpBroker(settings.redis_url, timeout_s=redis_timeout_s, middleware=middleware)
     return Services(
         settings=settings,

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 import tenacity
 
-from shared import callback, jobs
+from shared import callback, failpoints, jobs
 from shared.db.database import DatabaseAway
 from shared.db.group_commit import Bounds, GroupCommitter
 from shared.db.queries import callbacks
@@ -118,9 +118,11 @@ class DeliverCallbacks:
             room = max(0, self.senders.limit // 2 - failing)
             shares = callbacks.Shares(_WANTED, endpoint=_SHARE, failing=room, failing_endpoint=_FAILING_SHARE)
             started_at = time.monotonic()
+            failpoints.hit("callback.before_claim")
             claimed = self._services.database.run(
                 partial(callbacks.claim, shares=shares, lease_s=self._lease_s, busy_endpoints=busy), alone=True
             )
+            failpoints.hit("callback.after_claim", claimed)
             self.take(claimed, started_at)
             self._rest.after(len(claimed), started_at)
             if not busy and len(claimed) < _SHARE:
@@ -173,6 +175,7 @@ class DeliverCallbacks:
         except (Unsealable, ValueError, LookupError, TypeError) as failure:
             error = "not_sendable"
             log.error("callback_not_built", callback_id=claimed.callback_id, error=type(failure).__name__)  # noqa: TRY400
+        failpoints.hit("callback.after_post")
         elapsed_ms = round((time.monotonic() - started) * 1000)
         return self._delivery(claimed, reply, error, elapsed_ms)
 
@@ -182,6 +185,7 @@ class DeliverCallbacks:
         headers = callback.headers(claimed.event_id, body, secrets=[secret], at=datetime.now(UTC))
         template = prepare("POST", claimed.url)
 
+        failpoints.hit("callback.before_post")
         send = partial(self._services.callbacks_edge.send, template, body, headers=headers, limits=self._limits)
         failed: list[NotSent] = []
         try:
@@ -236,7 +240,9 @@ class DeliverCallbacks:
         return CallbackState.DUE, (retry_at - now) / timedelta(seconds=1)
 
     def _record(self, deliveries: Sequence[callbacks.Delivery], patience_s: float) -> list[None]:
+        failpoints.hit("callback.before_record")
         self._services.database.run(partial(callbacks.record, deliveries=deliveries), patience_s=patience_s, alone=True)
+        failpoints.hit("callback.after_record")
         return [None] * len(deliveries)
 
 

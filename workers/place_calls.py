@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from shared import jobs
+from shared import failpoints, jobs
 from shared.db.group_commit import Bounds, GroupCommitter
 from shared.db.queries import claim, dial
 from shared.db.queries.pacing import Refused
@@ -113,6 +113,7 @@ class PlaceCalls:
         self._services.doorbell.ring(jobs.PLACE_CALLS[lane])
 
     def _claim(self, lane: Lane, wanted: int) -> claim.Claim:
+        failpoints.hit("dial.before_claim")
         self._give_back_lost_claims()
         tried: list[tuple[str, float]] = []
 
@@ -130,6 +131,7 @@ class PlaceCalls:
         finally:
             # The answer of a try that failed may be lost, not the claim: what it took was surely not dialled.
             self._lost_claims += [claim_id for claim_id, _ in (tried[:-1] if answered else tried)]
+        failpoints.hit("dial.before_start", claimed.calls)
         for call in claimed.calls:
             self.senders.start(partial(self._dial, call, tried[-1][1]))
         return claimed
@@ -137,11 +139,13 @@ class PlaceCalls:
     def _give_back_lost_claims(self) -> None:
         with self._giving_back:
             while self._lost_claims:
+                failpoints.hit("dial.before_give_back")
                 returned = self._services.database.run(partial(claim.give_back, claim_id=self._lost_claims[0]))
                 log.info("claim_given_back", claim_id=self._lost_claims.pop(0), messages=len(returned))
 
     def _dial(self, call: claim.ClaimedCall, claimed_at: float) -> None:
         answer = self._answer(call, claimed_at)
+        failpoints.hit("dial.after_post")
         now = call.now + timedelta(seconds=time.monotonic() - claimed_at)
         dialed = Dialed(
             message_id=call.message_id,
@@ -159,6 +163,7 @@ class PlaceCalls:
 
     def _answer(self, call: claim.ClaimedCall, claimed_at: float) -> Verdict:
         """What 8x8 answered. Any failure before the POST surely placed no call; any after it may have."""
+        failpoints.hit("dial.before_post")
         settings = self._services.settings
         # One whole POST must fit between the last look and the lease's end or the deadline.
         lease_s = settings.call_lease_seconds - settings.dial_timeout_seconds - 1
@@ -196,8 +201,10 @@ class PlaceCalls:
             opened = self._pause_refused(connection, sent)
             return opened, self._resume_accepted(connection, sent), early
 
+        failpoints.hit("dial.before_record")
         moves_breakers = any(one.call.probes or one.answer.disposition in _ACCOUNT_WIDE for one in sent)
         opened, closed, early = self._services.database.run(write, patience_s=patience_s, alone=not moves_breakers)
+        failpoints.hit("dial.after_record")
         for (scope, name, reason), failures in opened.items():
             log.critical("dialing_paused", scope=scope, name_=name, reason=reason, failures=failures)
         for name in closed:

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection
 
-from shared import jobs
+from shared import failpoints, jobs
 from shared.db.database import is_away
 from shared.db.queries import dial, inbox, settle
 from shared.db.queries.callbacks import NOTHING
@@ -102,7 +102,9 @@ class ReconcileEvents:
 
     def _claim(self, take: Callable[[Connection], list[inbox.InboxRow]]) -> int:
         """Take webhooks and apply them; says how many. Those tried before come alone, each with its own count."""
+        failpoints.hit("reconcile.before_claim")
         rows = self._services.database.run(take, alone=True)
+        failpoints.hit("reconcile.after_claim", rows)
         kept = [_Kept(row, self._parsed(row)) for row in rows]
         # In the order they came, summaries last.
         waiting = self._apply(sorted(kept, key=lambda one: isinstance(one.event, SessionSummary)))
@@ -153,9 +155,12 @@ class ReconcileEvents:
         )
         hand_over = NOTHING if self._callbacks is None else self._callbacks.room()
         started_at = time.monotonic()
+        failpoints.hit("reconcile.before_write", found)
         written = self._services.database.run(partial(settle.write, batch=batch, hand_over=hand_over), alone=True)
+        failpoints.hit("reconcile.after_write", written.moved)
         if self._callbacks is not None:
             self._callbacks.take(written.handed, started_at)
+        failpoints.hit("reconcile.before_ring", written.moved)
         if any(one.callbacks for one in written.moved):
             self._services.doorbell.ring(jobs.DELIVER_CALLBACKS)
         for lane in {one.lane for one in written.moved if one.status in TO_DIAL}:

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from shared import jobs, lifeline, log
+from shared import failpoints, jobs, lifeline, log
 from shared.db.database import Database, DatabaseAway, is_away
 from shared.db.queries import moves, sweep
 from shared.lifecycle import DOUBTFUL, Event, Lane, Move, Status
@@ -83,6 +83,7 @@ def _move(services: Services, select: _Select, decide: Callable[[sweep.Overdue],
 
         def page(connection: Connection, after: sweep.Place = after, size: int = size) -> list[moves.Moved]:
             rows[:] = select(connection, after, size)  # noqa: B023  filled for this round of the loop
+            failpoints.hit("sweep.before_move", rows)  # noqa: B023
             return moves.apply(connection, [decide(row) for row in rows])  # noqa: B023
 
         try:
@@ -98,6 +99,7 @@ def _move(services: Services, select: _Select, decide: Callable[[sweep.Overdue],
 
 
 def _tell(moved: Sequence[moves.Moved]) -> None:
+    failpoints.hit("sweep.after_move", moved)
     for one in moved:
         if one.status in DOUBTFUL:
             events.warning("message_overdue", message_id=one.message_id, status=one.status, was=one.was)
@@ -147,6 +149,7 @@ def _expired(row: sweep.Overdue) -> Move:
 
 def _ring(services: Services) -> None:
     """Ring for whatever waits, whether or not somebody did before."""
+    failpoints.hit("sweep.before_ring")
     for lane in services.database.run(sweep.lanes_due, alone=True):
         services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])
     if services.database.run(sweep.events_due, alone=True):

@@ -1,1 +1,1 @@
-"""Drills on the whole service: what is broken, what happened meanwhile, and whether every promise held."""
+"""What goes wrong on purpose: the network between our processes and everything they talk to, and our own processes."""

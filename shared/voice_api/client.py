@@ -11,6 +11,7 @@ from urllib.parse import quote
 import structlog
 import tenacity
 
+from shared import failpoints
 from shared.errors import NoReply, NotSent, UpstreamError, VoiceApiError
 from shared.http import HttpEdge, Limits, Reply, Template, prepare
 from shared.voice_api.codes import Disposition, Reason, Verdict, judge
@@ -197,6 +198,7 @@ class VoiceApi:
     def _try(self, callflow: _Callflow) -> Verdict:
         if not callflow.may_still_send():
             return Verdict(Disposition.NOT_SENT, Reason.LEASE_LOST)
+        failpoints.hit("dial.at_post")
         try:
             reply = self.edge.send(self._callflows, callflow.body, limits=self._limits)
         except NotSent as error:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
+from shared import failpoints
 from shared.db.prepared import Prepared
 from shared.lifecycle import Status
 
@@ -102,8 +103,10 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> list[Accept
 
     Repeating it after a lost commit is safe: a row that bears our own id is ours, hence new.
     """
+    failpoints.hit("accept.before_commit")
     rows = _INSERT(connection, rows=to_json(messages, bytes_mode="hex").decode())
     stored = {row.id: row for row in rows}
+    failpoints.hit("accept.after_commit")
     missing = [message for message in messages if message.id not in stored]
     others = _find(connection, missing) if missing else {}
     return [

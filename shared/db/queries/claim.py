@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from shared import pacing
+from shared import failpoints, pacing
 from shared.db.prepared import Prepared
 from shared.db.queries import moves
 from shared.db.queries.dial import MAYBE_ACCEPTED
@@ -232,6 +232,7 @@ def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_
         open_pace(connection, pace.subaccount_id, pacing.burst(pace.dials_per_second))
         rows = statement(connection, **asked)
     calls = [_claimed(row) for row in rows if row.id is not None]
+    failpoints.hit("dial.after_claim", calls)
     return Claim(calls, room=rows[0].room, waiting=rows[0].waiting, held_s=rows[0].held_s)
 
 

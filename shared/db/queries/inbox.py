@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
+from shared import failpoints
 from shared.db.prepared import Prepared
 from shared.db.queries.dial import MAYBE_ACCEPTED
 from shared.lifecycle import Lane, Status
@@ -38,7 +39,9 @@ ON CONFLICT DO NOTHING
 def keep(connection: Connection, events: Sequence[RawEvent]) -> None:
     """Store webhooks that are not stored yet."""
     rows = [{"dedupe_key": event.dedupe_key, "body": _b64(event.body)} for event in events]
+    failpoints.hit("webhook.before_commit")
     _KEEP(connection, rows=to_json(rows).decode())
+    failpoints.hit("webhook.after_commit")
 
 
 def _b64(value: bytes | None) -> str | None:
