@@ -12,7 +12,11 @@ from typing import Final, Protocol
 
 from deploy.chaos.checker import Bounds
 from deploy.chaos.drill import Drill, Result
+from deploy.chaos.programmes.ambiguity import ambiguity
 from deploy.chaos.programmes.burst import burst
+from deploy.chaos.programmes.recovery import recovery
+from deploy.chaos.programmes.redis import redis
+from deploy.chaos.programmes.webhooks import webhooks
 from deploy.chaos.stage import Stage
 
 _SETTLE_S: Final = 60.0
@@ -34,7 +38,13 @@ class Programme:
     play: Play
 
 
-PROGRAMMES: Final = (Programme("burst", "everything dies again and again", burst),)
+PROGRAMMES: Final = (
+    Programme("burst", "everything dies again and again", burst),
+    Programme("ambiguity", "8x8 takes calls and does not say so", ambiguity),
+    Programme("webhooks", "a storm of summaries", webhooks),
+    Programme("redis", "Redis is useless", redis),
+    Programme("recovery", "every call worker dies at once", recovery),
+)
 
 
 def chosen(names: Sequence[str]) -> list[Programme]:

@@ -15,12 +15,14 @@ from deploy.chaos import victims
 from deploy.chaos.checker import Bounds, check
 from deploy.chaos.companions import Companion, sender
 from deploy.chaos.evidence import count_open, count_unfinished, gather
+from deploy.chaos.faults import Fault
 from deploy.chaos.history import History
+from deploy.chaos.links import Disturbance
 from deploy.chaos.load import Order
 from deploy.chaos.records import Evidence, Kind
 from deploy.chaos.schedule import Blow, Strike
 from deploy.chaos.stage import Stage
-from deploy.chaos.verdict import Verdict
+from deploy.chaos.verdict import Promise, Verdict, Violation
 from shared.db.database import DatabaseAway
 
 _SAMPLE_S: Final = 1.0
@@ -50,7 +52,8 @@ class Drill:
         self.history: Final = History(folder / "conductor.jsonl")
         self._paths: list[Path] = [self.history.path]
         self.since: Final = time.time()
-        self.accepted = 0
+        self._measures: dict[str, float] = {}
+        self._missed: list[Violation] = []
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -86,7 +89,6 @@ class Drill:
             running.wait(count / rate + 2 * order.patience_s)
 
     def _note_accepted(self, count: int) -> None:
-        self.accepted = count
         self._tell(f"{self.name}: {count} accepted")
 
     def strike_all(self, strikes: Sequence[Strike]) -> None:
@@ -95,6 +97,52 @@ class Drill:
         for strike in strikes:
             time.sleep(max(0.0, began + strike.at_s - time.monotonic()))
             self.strike(strike)
+
+    @contextmanager
+    def disturbed(self, plan: Sequence[Disturbance]) -> Iterator[None]:
+        """Let the links go wrong as planned, beside whatever else happens; all are well again at the end."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._disturb, args=(plan, over), name="disturbances", daemon=True)
+        thread.start()
+        try:
+            yield
+            thread.join()
+        finally:
+            over.set()
+            thread.join()
+
+    def _disturb(self, plan: Sequence[Disturbance], over: threading.Event) -> None:
+        began = time.monotonic()
+        for one in plan:
+            if over.wait(max(0.0, began + one.at_s - time.monotonic())):
+                return
+            with self.faults(one.link, one.fault):
+                over.wait(one.for_s)
+
+    @contextmanager
+    def faults(self, link: str, *faults: Fault) -> Iterator[None]:
+        """Let a link go wrong while entered."""
+        with self.noted(link, ", ".join(fault.kind for fault in faults)):
+            self.stage.proxy.set(link, *faults)
+            try:
+                yield
+            finally:
+                self.stage.proxy.clear(link)
+
+    @contextmanager
+    def noted(self, link: str, what: str) -> Iterator[None]:
+        """Write down that something goes wrong while entered."""
+        self.history.note(Kind.FAULT_ON, link=link, what=what)
+        try:
+            yield
+        finally:
+            self.history.note(Kind.FAULT_OFF, link=link, what=what)
+
+    def measure(self, name: str, value: float, most: float | None = None) -> None:
+        """Add a figure of the drill's own; above *most* it is a violation."""
+        self._measures[name] = round(value, 3)
+        if most is not None and value > most:
+            self._missed.append(Violation(Promise.P5, f"{name}: {value:.3g}; bound {most:.3g}"))
 
     def strike(self, strike: Strike) -> None:
         """Carry one out and note it."""
@@ -135,10 +183,16 @@ class Drill:
             self._tell(f"{self.name}: waiting for rest, {left} left")
             time.sleep(_LOOK_S)
 
+    def gather(self) -> Evidence:
+        """All that has happened so far."""
+        return gather(self.stage, self._paths, self.since)
+
     def judge(self, bounds: Bounds) -> Result:
-        """What the checker says."""
-        evidence = gather(self.stage, self._paths, self.since)
-        return Result(check(evidence, bounds), evidence)
+        """What the checker says, and whether the drill's own figures kept to their bounds."""
+        evidence = self.gather()
+        verdict = check(evidence, bounds)
+        figures = {**verdict.figures, **self._measures}
+        return Result(Verdict((*verdict.violations, *self._missed), figures), evidence)
 
     def _sample(self, over: threading.Event) -> None:
         while not over.wait(_SAMPLE_S):

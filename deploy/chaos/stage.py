@@ -18,6 +18,8 @@ from deploy import fleet
 from deploy.bench.stage import basic
 from deploy.chaos import victims
 from deploy.chaos.companions import Companion, simulator
+from deploy.chaos.links import POSTGRES, RECEIVER, REDIS, VOICE
+from deploy.chaos.proxy import FaultProxy, upstream_of, url_through
 from deploy.commands.providers import create_provider
 from deploy.demo.surroundings import environment_of
 from deploy.engines import Engines
@@ -31,6 +33,7 @@ _KEY: Final = "chaos-api-key"
 _SUBACCOUNT: Final = "chaos_voice"
 _TOKEN: Final = "chaos-webhook-token"  # noqa: S105  of a simulated 8x8
 _TIME_SCALE: Final = 0.1  # a call of 12 s lasts 1.2 s, and 8x8 repeats a summary for 13 s
+_PROXY_SEED: Final = 8
 _STARTING_S: Final = 60.0
 _PATIENCE_S: Final = 30.0
 _LOOK_S: Final = 0.05
@@ -41,7 +44,7 @@ class StageError(Exception):
     """Something does not come to pass; the text says what."""
 
 
-def settings_for(engines: Engines, folder: Path, voice_url: str) -> Settings:
+def settings_for(database_url: str, redis_url: str, folder: Path, voice_url: str) -> Settings:
     """Production's settings with shrunk times, so that what 8x8 never tells is given up within a drill."""
     return Settings.load(
         _env_file=None,
@@ -53,8 +56,8 @@ def settings_for(engines: Engines, folder: Path, voice_url: str) -> Settings:
         webhook_auth_token=_TOKEN,
         ringpost_data_key=base64.b64encode(bytes(range(32))).decode(),
         ringpost_data_dir=folder,
-        database_url=engines.database_url,
-        redis_url=engines.redis_url,
+        database_url=database_url,
+        redis_url=redis_url,
         port=fleet.free_port(_HOST),
         web_concurrency=2,
         allowed_countries="*",
@@ -111,12 +114,17 @@ class Stage:
         migrate(self.database)
         voice_port, receiver_port = fleet.free_port(_HOST), fleet.free_port(_HOST)
         self.voice_url = f"http://{_HOST}:{voice_port}"
-        self.settings = settings_for(self.engines, data, self.voice_url)
+        self.proxy = stack.enter_context(FaultProxy(_PROXY_SEED, self.folder))
+        self.settings = settings_for(
+            f"{self._through(POSTGRES, self.engines.database_url)}?sslmode=disable&gssencmode=disable",
+            self._through(REDIS, self.engines.redis_url),
+            data,
+            self._through(VOICE, self.voice_url),
+        )
         self.url = f"http://{_HOST}:{self.settings.port}"
         with self.database.transaction() as connection:
-            made = create_provider(
-                connection, self.settings, "chaos", ["*"], f"http://{_HOST}:{receiver_port}/callbacks"
-            )
+            callback_url = self._through(RECEIVER, f"http://{_HOST}:{receiver_port}/callbacks")
+            made = create_provider(connection, self.settings, "chaos", ["*"], callback_url)
         self.headers = basic((str(made["key_id"]), str(made["secret"])))
         options = {"api_key": _KEY, "subaccount_id": _SUBACCOUNT, "time_scale": _TIME_SCALE}
         voice = stack.enter_context(simulator(voice_port, self.log, **options))
@@ -133,6 +141,10 @@ class Stage:
         self.supervisor.start()
         stack.callback(self._end_processes)
         self.await_ready(_STARTING_S)
+
+    def _through(self, link: str, url: str) -> str:
+        """The same URL by way of the proxy."""
+        return url_through(url, self.proxy.front(link, upstream_of(url)))
 
     def _register(self, kind: str) -> None:
         url = f"{self.voice_url}/api/v1/subaccounts/{_SUBACCOUNT}/webhooks"

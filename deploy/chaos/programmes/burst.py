@@ -6,6 +6,7 @@ from typing import Final
 
 from deploy.chaos.checker import Bounds
 from deploy.chaos.drill import Drill
+from deploy.chaos.links import disturbances
 from deploy.chaos.schedule import Blow, Wanted, strikes
 
 #: What 8x8 gets wrong throughout. A few summaries never come: their messages must end undetermined.
@@ -38,7 +39,8 @@ def burst(drill: Drill, *, quick: bool, messages: int | None = None) -> Bounds:
         roles=drill.stage.roles,
     )
     drill.stage.misbehave(**FAULTS)
-    with drill.load(count, rate):
+    shaken = disturbances(4 if quick else 20, seconds, drill.seed)
+    with drill.load(count, rate), drill.disturbed(shaken):
         drill.stage.keep_redis()
         drill.strike_all(strikes(wanted, drill.seed))
     drill.await_rest(Bounds().drain_s)
