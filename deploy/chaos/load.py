@@ -97,11 +97,10 @@ class Sender:
                 told = await answer.json(content_type=None)
                 outcome = _outcome(answer.status, told)
                 known["status"] = answer.status
-            if outcome is Outcome.OK:
-                known["id"] = told["data"]["id"]
+            known |= {"id": told["data"]["id"]} if outcome is Outcome.OK else {"code": told.get("code")}
         except aiohttp.ClientConnectorError:
             outcome, known["error"] = Outcome.FAIL, "refused"
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, AttributeError) as error:
             outcome, known["error"] = Outcome.INFO, type(error).__name__
         took_s = round(time.monotonic() - asked_at, 4)
         self._history.note(Kind.SUBMIT, outcome=outcome, took=took_s, **known)

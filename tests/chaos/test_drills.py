@@ -6,7 +6,7 @@ from deploy.chaos import conductor
 from deploy.chaos.plot import draw
 
 SEED = 8
-MESSAGES = {"burst": 400, "ambiguity": 60, "webhooks": 60, "redis": 40, "recovery": 90}
+MESSAGES = {"burst": 400, "ambiguity": 60, "webhooks": 60, "redis": 150, "recovery": 90}
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("chaos")]
 

@@ -40,7 +40,7 @@ def burst(drill: Drill, *, quick: bool, messages: int | None = None) -> Bounds:
     )
     drill.stage.misbehave(**FAULTS)
     shaken = disturbances(4 if quick else 20, seconds, drill.seed)
-    with drill.load(count, rate), drill.disturbed(shaken):
+    with drill.load(count, rate, ttl_s=15 if quick else 20), drill.disturbed(shaken):
         drill.stage.keep_redis()
         drill.strike_all(strikes(wanted, drill.seed))
     drill.await_rest(Bounds().drain_s)
