@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "voices": ("voices", "List the voices that the 8x8 subaccount may use."),
     "simulator": ("simulator", "Run the 8x8 simulator alone."),
     "bench": ("bench", "Measure Ringpost on this machine and hold it against its goals."),
+    "chaos": ("chaos", "Break things on this machine and see whether every promise holds."),
 }
 
 

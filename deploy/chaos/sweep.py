@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.chaos.stage import DrillStage
+from deploy.chaos.armed import DrillStage
 from shared.failpoints import FAILPOINTS, NAMES, Action, fired
 
 #: Whose process passes the step's failpoints.

@@ -5,7 +5,7 @@ import os
 import click
 import pytest
 
-from deploy.chaos.stage import DrillStage
+from deploy.chaos.armed import DrillStage
 from deploy.chaos.sweep import role_of, rounds_of, sweep
 from shared.failpoints import NAMES, Action
 

@@ -3,20 +3,19 @@
 import base64
 import itertools
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
-import psutil
 import requests
 from sqlalchemy import text
 from standardwebhooks import Webhook
 
 from deploy import fleet
+from deploy.chaos.victims import all_processes_of, kill, master_of, workers_of
 from deploy.commands.providers import create_provider
 from deploy.demo.surroundings import environment_of
 from deploy.engines import Engines
@@ -54,17 +53,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def all_processes_of(data_dir):
-    """Every living process that was given this data folder, orphans included."""
-    found = []
-    for process in psutil.process_iter(["status"]):
-        with suppress(psutil.Error):
-            is_ours = process.environ().get("RINGPOST_DATA_DIR") == str(data_dir)
-            if is_ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
 
 
 def settings_for(engines, data_dir, simulator_url, port):
@@ -214,27 +202,18 @@ class Stage:
 
     def pid(self, name):
         """The pid of the process that works: a master's child for granian and dramatiq. None when it has none."""
-        master = self.supervisor.running().get(f"{name}.1")
-        if master is None or name == "sweeper":
-            return master
-        with suppress(psutil.Error):
-            for child in psutil.Process(master).children():
-                if "resource_tracker" not in " ".join(child.cmdline()):
-                    return child.pid
-        return None
+        return next(iter(workers_of(self.supervisor, name)), None)
 
     def kill(self, name):
         """Kill -9 of the process that works; returns its pid."""
         pid = wait_until(lambda: self.pid(name), what=f"{name} runs")
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        kill(pid)
         return pid
 
     def kill_master(self, name):
         """Kill -9 of what the supervisor itself started; returns its pid."""
-        pid = wait_until(lambda: self.supervisor.running().get(f"{name}.1"), what=f"{name} runs")
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        pid = wait_until(lambda: master_of(self.supervisor, name), what=f"{name} runs")
+        kill(pid)
         return pid
 
     def lose_redis(self):

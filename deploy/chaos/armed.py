@@ -1,0 +1,246 @@
+"""The whole service on engines of its own, between a simulated 8x8 and a provider, each role to be armed by itself."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import requests
+from sqlalchemy import text
+
+from deploy import fleet
+from deploy.commands.providers import create_provider
+from deploy.demo.surroundings import environment_of
+from deploy.engines import Engines
+from deploy.receiver import Mode, ModeKind, Receiver
+from deploy.simulator.server import Simulator
+from deploy.simulator.settings import SimulatorSettings
+from deploy.supervisor import Supervisor
+from shared import failpoints
+from shared.db import conservation
+from shared.db.database import Database
+from shared.db.migrate import migrate
+from shared.settings import Settings
+
+_TOKEN: Final = "webhook-token"  # noqa: S105  of a simulated 8x8
+_SUBACCOUNT: Final = "chaos_voice"
+_READY_S: Final = 60
+_DRAIN_S: Final = 10
+_ACCEPT_S: Final = 30  # the ingress starts its dead workers again after 3.5 s each
+_TTL_S: Final = 15
+_SCHEDULED_S: Final = 1.5
+
+#: Leases and waits as short as they may be.
+_SHRUNK: Final[dict[str, Any]] = {
+    "dial_timeout_seconds": 2,
+    "call_lease_seconds": 5,
+    "ring_seconds": 1,
+    "vss_grace_seconds": 1,
+    "callback_schedule": "0.5,1,2,4,4,4,4",
+    "callback_timeout_seconds": 2,
+    "callback_connect_seconds": 1,
+    "sweep_interval_seconds": 0.5,
+    "dials_per_second": 1000,
+    "max_calls_in_flight": 5000,
+}
+
+
+class DrillError(Exception):
+    """The service does not come to what a drill waits for; the text says to what."""
+
+
+def wait_until(predicate: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Return when *predicate* holds. Raises ``DrillError``."""
+    deadline = time.monotonic() + timeout_s
+    while not predicate():
+        if time.monotonic() > deadline:
+            raise DrillError(f"not within {timeout_s} s: {what}")
+        time.sleep(0.05)
+
+
+class DrillStage:
+    """Engines, simulator, receiver, one provider, and a supervisor for each role, as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data_dir: Final = folder / "data"
+        self._log = folder / "processes.log"
+        self._held = ExitStack()
+        self._roles: dict[str, Supervisor] = {}
+        self._armings: dict[str, str] = {}
+        self._places = itertools.count(1)
+        self.numbers: dict[str, str] = {}  # of the messages that were accepted, by messageId
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._start(stack)
+            self._held = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+    def _start(self, stack: ExitStack) -> None:
+        self._out = stack.enter_context(self._log.open("w"))
+        self.engines = stack.enter_context(Engines(self.data_dir, fast=True))
+        self.database = Database(self.engines.database_url, application="chaos", pool_size=2, by_index=False)
+        stack.callback(self.database.close)
+        migrate(self.database)
+        self.simulator = stack.enter_context(
+            Simulator(SimulatorSettings(subaccount_id=_SUBACCOUNT, time_scale=0.05, outcomes_by_suffix=False))
+        )
+        self.receiver = stack.enter_context(Receiver())
+        self.settings = self._settings()
+        self.url = f"http://127.0.0.1:{self.settings.port}"
+        for kind in ("VCA", "VSS"):
+            self.simulator.register_webhook(kind, f"{self.url}/api/webhooks/{kind.lower()}", _TOKEN)
+        with self.database.transaction() as connection:
+            made = create_provider(connection, self.settings, "bank", None, f"{self.receiver.url}/callbacks")
+        self._key = (str(made["key_id"]), str(made["secret"]))
+        self.receiver.set_secrets("/callbacks", [str(made["callback_secret"])])
+        self._environment = environment_of(self.settings) | fleet.program_paths()
+        stack.callback(self._stop, list(fleet_roles()))
+        self.arm({})
+
+    def _settings(self) -> Settings:
+        return Settings.load(
+            _env_file=None,
+            eight_x_eight_api_key="simulator-api-key",
+            eight_x_eight_subaccount_id=_SUBACCOUNT,
+            eight_x_eight_base_url=self.simulator.url,
+            eight_x_eight_export_url=self.simulator.url,
+            outbound_phone_number="+6531580001",
+            webhook_auth_token=_TOKEN,
+            ringpost_data_key=base64.b64encode(bytes(range(32))).decode(),
+            ringpost_data_dir=self.data_dir,
+            database_url=self.engines.database_url,
+            redis_url=self.engines.redis_url,
+            port=fleet.free_port("127.0.0.1"),
+            web_concurrency=2,
+            callback_allowed_networks="127.0.0.0/8",
+            **_SHRUNK,
+        )
+
+    def arm(self, armings: Mapping[str, Sequence[str]]) -> None:
+        """Drain the roles whose armings change, start them armed so, and return when messages are taken."""
+        changed = [role for role in fleet_roles() if self._armings.get(role) != ";".join(armings.get(role, ()))]
+        self._stop(changed)
+        for role in changed:
+            self._start_role(role, ";".join(armings.get(role, ())))
+        wait_until(self._is_ready, _READY_S, "messages are taken")
+
+    def _start_role(self, role: str, armed: str) -> None:
+        environment = self._environment | {failpoints.VARIABLE: armed}
+        wanted = [process for process in fleet.processes(environment) if process.name == role]
+        self._roles[role] = Supervisor(wanted, out=self._out, grace=_DRAIN_S)
+        self._armings[role] = armed
+        self._roles[role].start()
+
+    def _stop(self, roles: Sequence[str]) -> None:
+        stopping = [self._roles.pop(role) for role in roles if role in self._roles]
+        for supervisor in stopping:
+            supervisor.stop()
+
+    def _is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/readyz", timeout=2).ok
+        except requests.RequestException:
+            return False
+
+    def submit(self, name: str, *, is_scheduled: bool = False) -> None:
+        """Ask for one call until it is accepted, as a provider does."""
+        number = f"+659{1000000 + next(self._places)}"
+        body = {
+            "messageId": name,
+            "customerPhone": number,
+            "message": "Your code is 4.",
+            "repetition": 1,
+            "ttlSeconds": _TTL_S,
+        }
+        if is_scheduled:
+            body["scheduledAt"] = (datetime.now(UTC) + timedelta(seconds=_SCHEDULED_S)).isoformat()
+        give_up_at = time.monotonic() + _ACCEPT_S
+        while time.monotonic() < give_up_at:
+            try:
+                reply = requests.post(f"{self.url}/api/make-call", json=body, auth=self._key, timeout=(1, 6))
+            except requests.RequestException:
+                reply = None
+            if reply is not None and reply.ok:
+                self.numbers[name] = number
+                return
+            time.sleep(0.1)
+        raise DrillError(f"{name} was never accepted: {reply is not None and reply.text}")
+
+    def fail_next_callback(self) -> None:
+        """Let the provider refuse one callback, so that it is repeated."""
+        self.receiver.set_mode("/callbacks", Mode(kind=ModeKind.STATUS, status=503, times=1))
+
+    def wait_for_end(self, timeout_s: float) -> None:
+        """Return when nothing is open any more: no message, no callback, no webhook."""
+        wait_until(lambda: not self._open(), timeout_s, f"all is final and told; still open: {self._open()}")
+
+    def _open(self) -> dict[str, int]:
+        counted = text("""
+            SELECT (SELECT count(*) FROM messages WHERE finished_at IS NULL) AS messages,
+              (SELECT count(*) FROM callbacks WHERE finished_at IS NULL) AS callbacks,
+              (SELECT count(*) FROM webhook_inbox WHERE processed_at IS NULL) AS webhooks
+        """)
+        row = self.database.run(lambda connection: connection.execute(counted).one())
+        return {name: count for name, count in row._asdict().items() if count}
+
+    def contradictions(self) -> list[str]:
+        """What breaks a promise, one sentence each: database, 8x8's ledger and what the provider received."""
+        stored = text("SELECT message_id, status, reason FROM messages")
+        rows = self.database.run(lambda connection: connection.execute(stored).all())
+        statuses = {row.message_id: (row.status, row.reason) for row in rows}
+        told: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for one in self.receiver.received:
+            body = json.loads(one.body)
+            told[body["data"]["messageId"]][body["type"]].add(one.headers["webhook-id"])
+        calls: dict[str, list[str | None]] = defaultdict(list)
+        for entry in self.simulator.ledger.accepted:
+            calls[entry.destination].append(entry.session_status)
+        found = [
+            f"{name}: {what}"
+            for name, number in self.numbers.items()
+            for what in _contradictions(statuses.get(name, ("lost", None)), calls[number], told[name])
+        ]
+        audited = self.database.run(lambda connection: conservation.findings(connection, 5))
+        return found + [f"audit: {one.kind} {one.count} {one.ids}" for one in audited]
+
+
+def fleet_roles() -> list[str]:
+    """Every role of the Procfile."""
+    return [process.name for process in fleet.processes({})]
+
+
+def _contradictions(
+    stored: tuple[str, str | None], calls: Sequence[str | None], told: Mapping[str, set[str]]
+) -> list[str]:
+    status, reason = stored
+    found = []
+    if len(calls) > 1:
+        found.append(f"dialled {len(calls)} times")
+    if status not in ("delivered", "undetermined", "expired"):
+        found.append(f"ended as {status} ({reason})")
+    if status == "delivered" and list(calls) != ["COMPLETED"]:
+        found.append(f"delivered, but 8x8 says {calls}")
+    if status == "expired" and calls:
+        found.append(f"expired, but 8x8 says {calls}")
+    wanted = {f"message.{status}"}
+    if "message.corrected" in told:
+        wanted = {"message.undetermined", "message.corrected"}
+    if set(told) != wanted:
+        found.append(f"is {status}, but the provider heard {sorted(told)}")
+    found += [f"{kind} came under {len(ids)} ids" for kind, ids in told.items() if len(ids) > 1]
+    return found

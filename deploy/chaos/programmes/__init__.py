@@ -1,0 +1,1 @@
+"""One module a drill; each plays on a stage that is already running."""

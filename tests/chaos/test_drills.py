@@ -1,0 +1,28 @@
+"""The drills of ``ringpost chaos`` with small counts, on one stage."""
+
+import pytest
+
+from deploy.chaos import conductor
+from deploy.chaos.plot import draw
+
+SEED = 8
+MESSAGES = {"burst": 400, "ambiguity": 60, "webhooks": 60, "redis": 150, "recovery": 90}
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("chaos")]
+
+
+@pytest.fixture(scope="module")
+def stage():
+    with conductor.stage() as stage:
+        yield stage
+
+
+@pytest.mark.parametrize("programme", conductor.PROGRAMMES, ids=lambda programme: programme.name)
+def test_every_promise_holds_through(programme, stage, tmp_path):
+    played = conductor.play(programme, stage, SEED, lambda _: None, quick=True, messages=MESSAGES[programme.name])
+
+    verdict = played.result.verdict
+    assert verdict.violations == (), dict(verdict.figures)
+    assert verdict.figures["accepted"] == verdict.figures["messages"] > 0
+    picture = draw(played.result.evidence, programme.title, tmp_path / "timeline.svg")
+    assert picture is None or picture.stat().st_size > 0
