@@ -135,6 +135,9 @@ class Stage:
         receiver.await_word()
         for kind in ("VCA", "VSS"):
             self._register(kind)
+        self._start_processes(stack)
+
+    def _start_processes(self, stack: ExitStack) -> None:
         log = stack.enter_context(self.log.open("a"))
         environment = environment_of(self.settings) | fleet.program_paths()
         self.supervisor = Supervisor(fleet.processes(environment), out=log, on_exit=self._tell_exit)

@@ -49,7 +49,7 @@ class Traffic:
         body = {
             "messageId": f"{self.prefix}-{place:05d}",
             "customerPhone": _number(self.first + place, suffix),
-            "message": "Your code is 4, 0, 7.",
+            "message": "Code 4, 0, 7.",
             "type": _LANES[place % len(_LANES)] if self.is_mixed else "otp",
             "ttlSeconds": self.ttl_s,
         }

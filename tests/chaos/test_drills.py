@@ -7,6 +7,8 @@ from deploy.chaos.plot import draw
 
 SEED = 8
 MESSAGES = {"burst": 400, "ambiguity": 60, "webhooks": 60, "redis": 150, "recovery": 90}
+#: Replacing every process once takes half a minute: `ringpost chaos` plays that.
+IN_THE_SUITE = [one for one in conductor.PROGRAMMES if one.name in MESSAGES]
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("chaos")]
 
@@ -17,7 +19,7 @@ def stage():
         yield stage
 
 
-@pytest.mark.parametrize("programme", conductor.PROGRAMMES, ids=lambda programme: programme.name)
+@pytest.mark.parametrize("programme", IN_THE_SUITE, ids=lambda programme: programme.name)
 def test_every_promise_holds_through(programme, stage, tmp_path):
     played = conductor.play(programme, stage, SEED, lambda _: None, quick=True, messages=MESSAGES[programme.name])
 

@@ -27,6 +27,6 @@ def webhooks(drill: Drill, *, quick: bool, messages: int | None = None) -> Bound
         pass
     drill.await_rest(Bounds().drain_s)
     settings = drill.stage.settings
-    speaking_s = 12.0  # more than the plays of the drill's text take
+    speaking_s = 8.0  # more than the plays of the drill's text take
     longest_s = _TTL_S + settings.ring_seconds + speaking_s + settings.vss_grace_seconds
     return Bounds(undetermined=0.0, duplicates=0.0, life_s=longest_s + _SLACK_S)
