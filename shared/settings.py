@@ -95,6 +95,11 @@ class Settings(BaseSettings):
         ("5", "30", "120", "600", "1800", "7200", "18000", "36000", "86400"),
         description="Seconds before each further try of a failed callback; then it is parked.",
     )
+    hold_after_failover: bool = Field(
+        True,
+        description="Hold back what a PostgreSQL that was promoted may have forgotten to be dialled; "
+        "false where a synchronous standby forgets nothing.",
+    )
     breaker_seconds: float = Field(
         15, gt=0, description="After an account-wide refusal by 8x8, probe again after this long, doubling."
     )

@@ -22,6 +22,7 @@ from shared.reasons import Reason
 from shared.services import Services, build_services, timing_of
 from shared.settings import Settings
 from shared.verdict import Dialed, Timing, doubt_due
+from workers import failover
 from workers.refresh_voices import keep_fresh
 
 _PAGE: Final = 500
@@ -42,6 +43,7 @@ def sweep_once(services: Services, process: str) -> None:
     timing = timing_of(services.settings)
     keep_s = services.settings.inbox_retention_seconds
     steps: dict[str, Callable[[], object]] = {
+        "check_in": lambda: failover.check_in(services),  # first: what follows lets messages expire
         "begin_scheduled": lambda: _move(services, _overdue(Status.SCHEDULED), _begun),
         "lapse_leases": lambda: _move(services, _overdue(Status.DIALING), lambda row: _lapsed(row, timing)),
         "end_doubts": lambda: _move(services, _overdue(Status.DIAL_UNKNOWN), _doubtful),
@@ -131,7 +133,8 @@ def _doubtful(row: sweep.Overdue) -> Move:
     """Dial again where the sender asked for that rather than a doubt, and the deadline still runs."""
     if row.may_redial and row.deadline > row.now:
         return Move(row.id, Event.DOUBT_TO_REDIAL, row.attempt_id, reason=Reason.NEVER_CONFIRMED, due_in_s=0)
-    return Move(row.id, Event.SUMMARY_MISSING, row.attempt_id, reason=Reason.NEVER_CONFIRMED)
+    reason = Reason.HISTORY_LOST if row.reason == Reason.HISTORY_LOST else Reason.NEVER_CONFIRMED
+    return Move(row.id, Event.SUMMARY_MISSING, row.attempt_id, reason=reason)
 
 
 def _missing(row: sweep.Overdue) -> Move:

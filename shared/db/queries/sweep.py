@@ -21,6 +21,7 @@ class Overdue:
 
     id: str
     since: datetime
+    reason: str | None
     attempt_id: str | None
     attempt: int
     may_redial: bool
@@ -39,7 +40,7 @@ START: Final[Place] = (datetime.min.replace(tzinfo=UTC), "")
 # Locked until the move is written, and skipped where somebody else is at it: what is overdue here is overdue then.
 # In the order of the partial index, as open rows lie at the far end of the ids.
 _SELECT: Final = f"""
-SELECT m.id, m.{{since}} AS since, m.attempt_id, m.attempt, m.deadline,
+SELECT m.id, m.{{since}} AS since, m.reason, m.attempt_id, m.attempt, m.deadline,
   m.redial_unknown AND (SELECT count(*) FROM dial_attempts s WHERE s.message_id = m.id AND {MAYBE_ACCEPTED})
     < m.max_attempts AS may_redial,
   EXISTS (SELECT FROM dial_attempts s WHERE s.message_id = m.id AND s.settled_at IS NULL AND {MAYBE_ACCEPTED})

@@ -8,7 +8,7 @@ one query can prove that each message is final, or open with a due time.
 from shared.db.tables.base import METADATA
 from shared.db.tables.callbacks import CALLBACKS, DELIVERY_ATTEMPTS, FEED_EVENTS
 from shared.db.tables.messages import CALL_LEGS, DIAL_ATTEMPTS, MESSAGES, WEBHOOK_INBOX
-from shared.db.tables.operations import AUDIT_LOG, BREAKERS, HEARTBEATS, LANES, SUBACCOUNTS, VOICES
+from shared.db.tables.operations import AUDIT_LOG, BREAKERS, HEARTBEATS, LANES, SERVERS, SUBACCOUNTS, VOICES
 from shared.db.tables.senders import API_KEYS, ENDPOINTS, PROVIDERS, SUPPRESSIONS
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "MESSAGES",
     "METADATA",
     "PROVIDERS",
+    "SERVERS",
     "SUBACCOUNTS",
     "SUPPRESSIONS",
     "VOICES",
