@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     webhook_auth_token_old: SecretStr | None = Field(
         None, description="The secret before, accepted too while it is being rotated."
     )
+    metrics_token: SecretStr | None = Field(
+        None, description="Bearer token that opens `GET /metrics`; unset: there is no such address."
+    )
     webhook_allowed_ips: Words = Field((), description="Networks that webhooks may come from; empty: any.")
     webhook_base_url: str | None = Field(
         None, description="Public address of this service, for `ringpost webhooks register`."
@@ -166,7 +169,9 @@ class Settings(BaseSettings):
             raise ValueError("must not be empty")
         return value
 
-    @field_validator("webhook_auth_token_old", "database_url", "redis_url", "webhook_base_url", mode="before")
+    @field_validator(
+        "webhook_auth_token_old", "metrics_token", "database_url", "redis_url", "webhook_base_url", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if isinstance(value, str) and not value.strip() else value

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -22,6 +23,7 @@ from shared.reasons import Reason
 from shared.services import Services, build_services, timing_of
 from shared.settings import Settings
 from shared.verdict import Dialed, Timing, doubt_due
+from shared.vitals import CLOCK_LIMIT_S
 from workers import failover
 from workers.refresh_voices import keep_fresh
 
@@ -53,7 +55,7 @@ def sweep_once(services: Services, process: str) -> None:
         "free_destinations": lambda: database.run(sweep.free_destinations, alone=True),
         "park_poison": lambda: _park(database),
         "purge_inbox": lambda: database.run(lambda connection: sweep.purge_inbox(connection, keep_s), alone=True),
-        "beat": lambda: database.run(lambda connection: sweep.beat(connection, process), alone=True),
+        "beat": lambda: _beat(database, process),
         "ring": lambda: _ring(services),
     }
     for name, step in steps.items():
@@ -108,6 +110,13 @@ def _tell(moved: Sequence[moves.Moved]) -> None:
 def _park(database: Database) -> None:
     if parked := database.run(sweep.park_poison, alone=True):
         events.error("events_parked", inbox_ids=parked)
+
+
+def _beat(database: Database, process: str) -> None:
+    """Deadlines are PostgreSQL's, signatures and what providers compute are this machine's: the two must agree."""
+    ahead_s = database.run(lambda connection: sweep.beat(connection, process, time.time()), alone=True)
+    if abs(ahead_s) > CLOCK_LIMIT_S:
+        events.error("clock_off", database_ahead_s=round(ahead_s, 1))
 
 
 def _begun(row: sweep.Overdue) -> Move:

@@ -82,7 +82,7 @@ def test_what_was_dialled_in_the_lost_tail_is_held_and_what_came_after_flows_at_
     ]
     shown = json.loads(ringpost("failover", "show", "--json").stdout)
     assert {(row["lane"], row["messages"], row["inTime"]) for row in shown["held"]} == {("otp", 3, 3), ("alert", 1, 1)}
-    assert [server["held"] for server in shown["servers"]][0] == 4
+    assert shown["servers"][0]["held"] == 4
 
 
 def test_the_summary_of_a_lost_call_settles_what_is_held(stage, promoted):

@@ -141,12 +141,25 @@ def purge_inbox(connection: Connection, keep_s: float) -> int:
 
 
 _BEAT: Final = text("""
-INSERT INTO heartbeats (process) VALUES (:process)
-ON CONFLICT (process) DO UPDATE SET beat_at = now()
+INSERT INTO heartbeats (process, clock_ahead_s)
+VALUES (:process, EXTRACT(EPOCH FROM clock_timestamp())::float8 - :sent_at)
+ON CONFLICT (process) DO UPDATE SET beat_at = now(), clock_ahead_s = excluded.clock_ahead_s
+RETURNING clock_ahead_s
 """)
 
 
-def beat(connection: Connection, process: str) -> None:
-    """Leave a sign of life that `ringpost status` and alarms read, and forget processes long gone."""
-    connection.execute(_BEAT, {"process": process})
+def beat(connection: Connection, process: str, sent_at: float) -> float:
+    """
+    Leave a sign of life that `ringpost status` and alarms read, and forget processes long gone.
+
+    Args:
+        connection: Where to.
+        process: Its name.
+        sent_at: Seconds since 1970 by its own clock.
+
+    Returns:
+        How far PostgreSQL's clock is before that, in seconds, the way there included.
+    """
+    ahead_s = float(connection.execute(_BEAT, {"process": process, "sent_at": sent_at}).scalar_one())
     connection.execute(text("DELETE FROM heartbeats WHERE beat_at < now() - interval '1 day'"))
+    return ahead_s
