@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared import jobs, lifeline, log
 from shared.db.database import Database, DatabaseAway, is_away
-from shared.db.queries import moves, sweep
+from shared.db.queries import moves, poison, sweep
 from shared.lifecycle import DOUBTFUL, Event, Lane, Move, Status
 from shared.reasons import Reason
 from shared.services import Services, build_services, timing_of
@@ -110,6 +110,8 @@ def _tell(moved: Sequence[moves.Moved]) -> None:
 def _park(database: Database) -> None:
     if parked := database.run(sweep.park_poison, alone=True):
         events.error("events_parked", inbox_ids=parked)
+    if callbacks := database.run(poison.part_callbacks, alone=True):
+        events.error("callbacks_parked", callback_ids=callbacks)
 
 
 def _beat(database: Database, process: str) -> None:
