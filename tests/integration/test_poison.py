@@ -54,7 +54,8 @@ def test_a_callback_whose_receiver_answers_is_never_counted_as_a_killer(stage):
     assert stage.row("callbacks", id_).state == "done"
 
 
-def test_a_spool_line_that_spoils_its_replay_is_parted_from_the_others_and_set_aside(settings):
+def test_a_spool_line_that_spoils_its_replay_is_parted_from_the_others_and_set_aside(settings, monkeypatch):
+    monkeypatch.setattr("ingress.spool._REPLAY_S", 0.05)
     with ingress(settings.database_url, settings.redis_url, settings.ringpost_data_dir) as stage:
         folder = stage.site.settings.spool_dir
         body = base64.b64encode(b"body").decode()
@@ -63,7 +64,8 @@ def test_a_spool_line_that_spoils_its_replay_is_parted_from_the_others_and_set_a
         (folder / "spool_0.new").write_text("\n".join(lines) + "\n")
         (folder / "spool_0.new").rename(folder / "spool_0.jsonl")
 
-        wait_until(lambda: list(folder.glob("*.parked")) and not list(folder.glob("*.jsonl")))
+        wait_until(lambda: list(folder.glob("*.parked")))
+        wait_until(lambda: not list(folder.glob("*.jsonl")))
         kept = {row.dedupe_key for row in stage.rows("SELECT dedupe_key FROM webhook_inbox")}
 
     assert {"good-1", "good-2", "good-3"} <= kept
