@@ -45,6 +45,7 @@ _HELP: Final[Mapping[str, str]] = {
     "redis_memory_share": "Redis's memory, of what it may or can have.",
     "spool_files": "Files of webhooks that wait for PostgreSQL.",
     "spool_bytes": "Their size.",
+    "spool_parked_files": "Files of webhooks that could not be stored.",
     "spool_disk_used_share": "How full the disk of the spool is.",
     "spool_disk_free_bytes": "What is left of it.",
 }
@@ -99,6 +100,7 @@ def _of_disk(folder: Path) -> dict[str, Any]:
     return {
         "spool_files": len(sizes),
         "spool_bytes": sum(sizes),
+        "spool_parked_files": len(list(folder.glob("*.parked"))),
         "spool_disk_used_share": disk.used / (disk.used + disk.free) if disk.used + disk.free else None,
         "spool_disk_free_bytes": disk.free,
     }
@@ -122,6 +124,8 @@ def alarms(figures: Mapping[str, Any]) -> Iterator[str]:
     for what in ("events", "callbacks"):
         if figures.get(f"parked_{what}"):
             yield f"{figures[f'parked_{what}']} {what} are set aside: `ringpost parked list`"
+    if figures.get("spool_parked_files"):
+        yield f"{figures['spool_parked_files']} spooled webhooks cannot be stored: `ringpost parked list`"
 
 
 def exposition(figures: Mapping[str, Any]) -> str:

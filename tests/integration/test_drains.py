@@ -39,11 +39,11 @@ def test_a_call_worker_ends_with_every_dial_recorded(stage, name, lane):
 
     with running(stage, arguments(name)) as process:
         stage.services.broker.ring(jobs.message_of(jobs.PLACE_CALLS[lane]))
-        stage.simulator.wait_for(lambda ledger: len(ledger.calls) > 10, timeout_s=30)
+        stage.simulator.wait_for(lambda ledger: len(ledger.entries) > 10, timeout_s=30)
         took_s = ends_within(process)
 
     left = statuses(stage)
-    dialled = len(stage.simulator.ledger.calls)
+    dialled = len(stage.simulator.ledger.entries)
     assert took_s < USUAL_S
     assert set(left) <= {"queued", "placed"}
     assert left["placed"] == dialled == stage.execute("SELECT count(*) FROM dial_attempts")[0][0]

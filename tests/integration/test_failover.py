@@ -238,3 +238,23 @@ def test_a_server_that_hides_its_log_is_taken_as_it_is(stage, as_plain_role):
 
     assert known
     assert stage.execute("SELECT system_identifier, timeline FROM servers") == [(None, None)]
+
+
+def test_what_is_held_is_among_the_parked_and_sent_again_or_given_up_there(stage, promoted, ringpost):
+    first, second = stage.keep(), stage.keep()
+    promoted(lambda: None)
+    stage.sweep()
+    stage.settings.spool_dir.mkdir(parents=True, exist_ok=True)
+    kept, dropped = (stage.settings.spool_dir / f"spool_{n}.5.parked" for n in range(2))
+    for path in (kept, dropped):
+        path.write_text("line")
+
+    listed = json.loads(ringpost("parked", "list", "--json").stdout)
+    resent = ringpost("parked", "resend", first, kept.name)
+    given_up = ringpost("parked", "discard", second, dropped.name, "--yes")
+
+    assert {row["id"] for row in listed["messages"]} == {first, second}
+    assert listed["spooled"] == [kept.name, dropped.name]
+    assert (resent.exit_code, given_up.exit_code) == (0, 0), resent.output + given_up.output
+    assert (stage.message(first).status, stage.state(second)) == ("queued", ("undetermined", "history_lost"))
+    assert [path.name for path in stage.settings.spool_dir.iterdir()] == ["spool_0.jsonl"]
