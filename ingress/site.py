@@ -74,11 +74,12 @@ def build_site(services: Services) -> Site:
         bounds=Bounds(waiting=5000, rest_row_s=_REST_ROW_S, rest_s=_REST_S),
     )
     default = settings.default_voice
+    forecast = _forecast(services)
     return Site(
         services=services,
         providers=ProviderAuth(database, settings),
         webhooks=WebhookAuth(settings),
-        intake=Intake(settings, services.sealer, phone.country_of(settings.sources[0]) or ""),
+        intake=Intake(settings, services.sealer, phone.country_of(settings.sources[0]) or "", forecast.now),
         messages=GroupCommitter(
             "messages", store, after=ring_lanes, bounds=Bounds(waiting=4000, rest_row_s=_REST_ROW_S, rest_s=_REST_S)
         ),
@@ -91,7 +92,7 @@ def build_site(services: Services) -> Site:
             Voices(default, {}),
             every_s=_VOICES_S,
         ),
-        forecast=_forecast(services),
+        forecast=forecast,
     )
 
 
