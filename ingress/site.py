@@ -73,7 +73,6 @@ def build_site(services: Services) -> Site:
         after=lambda _: services.doorbell.ring(jobs.RECONCILE_EVENTS),
         bounds=Bounds(waiting=5000, rest_row_s=_REST_ROW_S, rest_s=_REST_S),
     )
-    default = settings.default_voice
     forecast = _forecast(services)
     return Site(
         services=services,
@@ -88,8 +87,8 @@ def build_site(services: Services) -> Site:
         placements=Placements(database),
         voices=Refreshed(
             "voices",
-            lambda: Voices(default, database.run(voices.offered, alone=True)),
-            Voices(default, {}),
+            lambda: Voices(settings.default_voice, database.run(voices.offered, alone=True)),
+            Voices(settings.default_voice, {}),
             every_s=_VOICES_S,
         ),
         forecast=forecast,

@@ -57,7 +57,11 @@ def list_(limit: int, as_json: bool) -> None:  # noqa: FBT001
     found["spooled"] = sorted(path.name for path in settings.spool_dir.glob("*.parked"))[:limit]
     if as_json:
         print_json(found)
-        return
+    else:
+        _print(found)
+
+
+def _print(found: Mapping[str, Sequence[Any]]) -> None:
     print_table(
         "Parked callbacks",
         ["callback", "provider", "messageId", "type", "URL", "attempts", "last error", "parked"],
