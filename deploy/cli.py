@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "callbacks": ("callbacks", "Send callbacks to providers again."),
     "parked": ("parked", "What was set aside: list, resend, discard."),
     "lanes": ("lanes", "Hold back a type of message, and let it go again."),
+    "failover": ("failover", "What a promoted PostgreSQL may have forgotten: show, release, discard."),
     "webhooks": ("webhooks", "Ringpost's addresses at 8x8: register, show, remove."),
     "voices": ("voices", "List the voices that the 8x8 subaccount may use."),
     "simulator": ("simulator", "Run the 8x8 simulator alone."),

@@ -10,6 +10,7 @@ from ingress.health import health_routes
 from ingress.lean import LeanFlask, request_id
 from ingress.make_call import make_call_routes
 from ingress.messages import message_routes
+from ingress.metrics import metric_routes
 from ingress.problems import Problem
 from ingress.site import Site
 from ingress.webhooks import webhook_routes
@@ -32,6 +33,7 @@ def create_app(site: Site) -> Flask:
     app.register_blueprint(message_routes(site))
     app.register_blueprint(webhook_routes(site))
     app.register_blueprint(health_routes(site))
+    app.register_blueprint(metric_routes(site))
 
     @app.errorhandler(Problem)
     def answer_problem(problem: Problem) -> Response:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -37,6 +39,7 @@ class Intake:
     settings: Settings
     sealer: Sealer
     own_country: str
+    now: Callable[[], float] = time.time  # seconds since 1970; PostgreSQL's, as it keeps the deadlines
 
     @staticmethod
     def read(body: Any) -> CallRequest:
@@ -111,9 +114,8 @@ class Intake:
         language = call.voice or call.language or self.settings.default_language
         return errors.unless(lambda: speech.spoken_text(cleaned, call.code, language), "message") or ""
 
-    @staticmethod
-    def _check_times(call: CallRequest, errors: _Errors) -> None:
-        now = datetime.now(UTC)
+    def _check_times(self, call: CallRequest, errors: _Errors) -> None:
+        now = datetime.fromtimestamp(self.now(), UTC)
         begins = call.scheduledAt or now
         if call.ttlSeconds is not None and call.expiresAt is not None:
             errors.add("expiresAt", "cannot come together with ttlSeconds")

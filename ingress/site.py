@@ -74,11 +74,12 @@ def build_site(services: Services) -> Site:
         after=lambda _: services.doorbell.ring(jobs.RECONCILE_EVENTS),
         bounds=Bounds(waiting=5000, rest_row_s=_REST_ROW_S, rest_s=_REST_S),
     )
+    forecast = _forecast(services)
     return Site(
         services=services,
         providers=ProviderAuth(database, settings),
         webhooks=WebhookAuth(settings),
-        intake=Intake(settings, services.sealer, phone.country_of(settings.sources[0]) or ""),
+        intake=Intake(settings, services.sealer, phone.country_of(settings.sources[0]) or "", forecast.now),
         messages=GroupCommitter(
             "messages", store, after=ring_lanes, bounds=Bounds(waiting=4000, rest_row_s=_REST_ROW_S, rest_s=_REST_S)
         ),
@@ -91,7 +92,7 @@ def build_site(services: Services) -> Site:
             Voices(settings.default_voice, {}),
             every_s=_VOICES_S,
         ),
-        forecast=_forecast(services),
+        forecast=forecast,
     )
 
 

@@ -30,6 +30,8 @@ from shared.ids import new_id
 _REPLAY_S: Final = 1
 _REPLAY_BATCH: Final = 200
 _COMMIT_S: Final = 5
+#: Tries after which a line that fails or kills whoever replays it is set aside, as `.parked`.
+_MAX_TRIES: Final = 5
 
 log = structlog.get_logger()
 
@@ -110,13 +112,52 @@ class Spool:
         with _owned(path) as lines:
             if lines is None:
                 return
+            tried = _tries_of(path)
+            if tried and len(lines) > 1:
+                _halve(path, lines)
+                return
+            if tried >= _MAX_TRIES:
+                path.rename(path.with_suffix(".parked"))
+                log.error("spool_line_parked", file=path.name)
+                return
             events = [event for event in map(_event, lines) if event is not None]
             failpoints.hit("spool.before_replay", events)
-            for start in range(0, len(events), _REPLAY_BATCH):
-                self._events.put(events[start : start + _REPLAY_BATCH], _COMMIT_S)
+            # Counted first: a line that kills this process is counted, too.
+            counted = path.rename(_named(path, tried + 1))
+            try:
+                for start in range(0, len(events), _REPLAY_BATCH):
+                    self._events.put(events[start : start + _REPLAY_BATCH], _COMMIT_S)
+            except (DatabaseAway, Overloaded):
+                counted.rename(path)
+                raise
             failpoints.hit("spool.after_replay", events)
-            path.unlink()
+            counted.unlink()
         log.info("spool_replayed", events=len(events))
+
+
+def _tries_of(path: Path) -> int:
+    """How often somebody began to replay the file and did not end: its name says so, `spool_….2.jsonl`."""
+    number = path.stem.rpartition(".")[2]
+    return int(number) if number.isdecimal() else 0
+
+
+def _named(path: Path, tried: int) -> Path:
+    return path.with_name(f"{path.name.partition('.')[0]}.{tried}.jsonl")
+
+
+def _halve(path: Path, lines: list[str]) -> None:
+    """Part the line that spoils the replay from the others. A crash on the way doubles lines, which is harmless."""
+    middle = len(lines) // 2
+    for half in (lines[:middle], lines[middle:]):
+        part = path.with_name(f"{new_id('spool')}.{_tries_of(path)}.jsonl")
+        unnamed = part.with_suffix(".new")
+        handle = os.open(unnamed, os.O_CREAT | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii", errors="replace") as file:
+            file.writelines(half)
+            file.flush()
+            os.fsync(handle)
+        unnamed.rename(part)
+    path.unlink()
 
 
 def _write(file: int, line: bytes) -> None:

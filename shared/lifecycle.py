@@ -51,6 +51,7 @@ class Event(StrEnum):
     DIAL_EXPIRED = "dial_expired"
     DIAL_DOUBTFUL = "dial_doubtful"
     LEASE_LAPSED = "lease_lapsed"
+    HISTORY_LOST = "history_lost"
     CALL_PLACED = "call_placed"
     CALL_ANSWERED = "call_answered"
     SESSION_COMPLETED = "session_completed"
@@ -96,6 +97,8 @@ TRANSITIONS: Final[Mapping[Event, Transition]] = {
     Event.DIAL_DOUBTFUL: _from(Status.DIALING, to=Status.DIAL_UNKNOWN),
     # Nobody can know whether the POST left: never back to the queue.
     Event.LEASE_LAPSED: _from(Status.DIALING, to=Status.DIAL_UNKNOWN),
+    # PostgreSQL lost its last commits, a claim perhaps among them.
+    Event.HISTORY_LOST: _from(Status.SCHEDULED, Status.QUEUED, to=Status.DIAL_UNKNOWN),
     Event.CALL_PLACED: _from(Status.DIALING, Status.DIAL_UNKNOWN, to=Status.PLACED),
     Event.CALL_ANSWERED: _from(Status.DIALING, Status.DIAL_UNKNOWN, Status.PLACED, to=Status.ANSWERED),
     # Also while a redial waits: the doubtful call before it was heard after all.

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     CANCELED_BY_SENDER = "canceled_by_sender"
     DEADLINE_PASSED = "deadline_passed"
     LEASE_LAPSED = "lease_lapsed"
+    HISTORY_LOST = "history_lost"
     NO_SUMMARY = "no_summary"
     NEVER_CONFIRMED = "never_confirmed"
     STATUS_UNKNOWN = "status_unknown"
@@ -61,6 +62,9 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     Reason.CANCELED_BY_SENDER: Meaning(False, Party.SENDER, "The sender canceled the message."),
     Reason.DEADLINE_PASSED: Meaning(True, Party.SERVICE, "The deadline passed before the call could be placed."),
     Reason.LEASE_LAPSED: Meaning(False, Party.SERVICE, "A worker stopped while placing the call; it may have rung."),
+    Reason.HISTORY_LOST: Meaning(
+        False, Party.SERVICE, "The database lost its last seconds, in which the call may have been placed."
+    ),
     Reason.NO_SUMMARY: Meaning(False, Party.UPSTREAM, "8x8 never reported how the call ended."),
     Reason.NEVER_CONFIRMED: Meaning(False, Party.UPSTREAM, "8x8 never confirmed the call; it may have rung."),
     Reason.STATUS_UNKNOWN: Meaning(False, Party.UPSTREAM, "8x8 reported an end that is not in its documents."),

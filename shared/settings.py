@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     webhook_auth_token_old: SecretStr | None = Field(
         None, description="The secret before, accepted too while it is being rotated."
     )
+    metrics_token: SecretStr | None = Field(
+        None, description="Bearer token that opens `GET /metrics`; unset: there is no such address."
+    )
     webhook_allowed_ips: Words = Field((), description="Networks that webhooks may come from; empty: any.")
     webhook_base_url: str | None = Field(
         None, description="Public address of this service, for `ringpost webhooks register`."
@@ -107,6 +110,11 @@ class Settings(BaseSettings):
         ("5", "30", "120", "600", "1800", "7200", "18000", "36000", "86400"),
         description="Seconds before each further try of a failed callback; then it is parked.",
     )
+    hold_after_failover: bool = Field(
+        True,
+        description="Hold back what a PostgreSQL that was promoted may have forgotten to be dialled; "
+        "false where a synchronous standby forgets nothing.",
+    )
     breaker_seconds: float = Field(
         15, gt=0, description="After an account-wide refusal by 8x8, probe again after this long, doubling."
     )
@@ -173,7 +181,9 @@ class Settings(BaseSettings):
             raise ValueError("must not be empty")
         return value
 
-    @field_validator("webhook_auth_token_old", "database_url", "redis_url", "webhook_base_url", mode="before")
+    @field_validator(
+        "webhook_auth_token_old", "metrics_token", "database_url", "redis_url", "webhook_base_url", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if isinstance(value, str) and not value.strip() else value

@@ -28,6 +28,7 @@ from shared.services import Services, pace_of, timing_of
 from shared.verdict import Dialed, after_dial
 from shared.voice_api import callflow
 from shared.voice_api.codes import Disposition, Reason, Verdict
+from workers import failover
 from workers.pacing import slow_down
 from workers.senders import Senders
 from workers.single_flight import SingleFlight
@@ -132,6 +133,8 @@ class PlaceCalls:
             # The answer of a try that failed may be lost, not the claim: what it took was surely not dialled.
             self._lost_claims += [claim_id for claim_id, _ in (tried[:-1] if answered else tried)]
         failpoints.hit("dial.before_start", claimed.calls)
+        if claimed.is_fenced:
+            failover.check_in(self._services)
         for call in claimed.calls:
             self.senders.start(partial(self._dial, call, tried[-1][1]))
         return claimed

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -16,12 +17,14 @@ from sqlalchemy.exc import DBAPIError
 
 from shared import failpoints, jobs, lifeline, log
 from shared.db.database import Database, DatabaseAway, is_away
-from shared.db.queries import moves, sweep
+from shared.db.queries import moves, poison, sweep
 from shared.lifecycle import DOUBTFUL, Event, Lane, Move, Status
 from shared.reasons import Reason
 from shared.services import Services, build_services, timing_of
 from shared.settings import Settings
 from shared.verdict import Dialed, Timing, doubt_due
+from shared.vitals import CLOCK_LIMIT_S
+from workers import failover
 from workers.ask_log_export import keep_asking
 from workers.refresh_voices import keep_fresh
 
@@ -47,14 +50,13 @@ def sweep_once(services: Services, process: str) -> None:
     Raises:
         DatabaseAway: Nothing can be done now.
     """
-    database = services.database
     steps = _steps(services)
     waiting = _look(services)
     if due := steps.keys() if waiting is None else steps.keys() & waiting:
         for what in sorted(due, key=list(steps).index):
             _alone(what, steps[what])
         waiting = _look(services)  # what moved may wait for others now
-    _alone(("beat", process), lambda: database.run(lambda connection: sweep.beat(connection, process), alone=True))
+    _alone(("beat", process), lambda: _beat(services.database, process))
     _ring(services, frozenset(_RINGS) if waiting is None else waiting)
 
 
@@ -71,13 +73,15 @@ def _steps(services: Services) -> dict[sweep.Waiting, Callable[[], object]]:
         Status.ANSWERED: _missing,
     }
     return {
+        ("new_server", ""): partial(failover.check_in, services),  # first: what follows lets messages expire
         **{
             ("overdue", status): partial(_move, services, partial(_overdue, status), decide)
             for status, decide in decisions.items()
         },
         **{("late", lane): partial(_move, services, partial(_past_deadline, lane), _expired) for lane in Lane},
         ("held_destination", ""): lambda: database.run(sweep.free_destinations, alone=True),
-        ("poison", ""): lambda: _park(database),
+        ("poison", ""): lambda: _park_events(database),
+        ("silent_callback", ""): lambda: _park_callbacks(database),
         ("old_event", ""): lambda: database.run(lambda c: sweep.purge_inbox(c, keep_s), alone=True),
     }
 
@@ -145,9 +149,21 @@ def _tell(moved: Sequence[moves.Moved]) -> None:
             events.warning("message_overdue", message_id=one.message_id, status=one.status, was=one.was)
 
 
-def _park(database: Database) -> None:
+def _park_events(database: Database) -> None:
     if parked := database.run(sweep.park_poison, alone=True):
         events.error("events_parked", inbox_ids=parked)
+
+
+def _park_callbacks(database: Database) -> None:
+    if callbacks := database.run(poison.part_callbacks, alone=True):
+        events.error("callbacks_parked", callback_ids=callbacks)
+
+
+def _beat(database: Database, process: str) -> None:
+    """Deadlines are PostgreSQL's, signatures and what providers compute are this machine's: the two must agree."""
+    ahead_s = database.run(lambda connection: sweep.beat(connection, process, time.time()), alone=True)
+    if abs(ahead_s) > CLOCK_LIMIT_S:
+        events.error("clock_off", database_ahead_s=round(ahead_s, 1))
 
 
 def _begun(row: sweep.Overdue) -> Move:
@@ -171,7 +187,8 @@ def _lapsed(row: sweep.Overdue, timing: Timing) -> Move:
 
 def _doubtful(row: sweep.Overdue) -> Move:
     """Neither a summary nor 8x8's log told; a redial that was asked for could not be shown to disturb nobody."""
-    return Move(row.id, Event.SUMMARY_MISSING, row.attempt_id, reason=Reason.NEVER_CONFIRMED)
+    reason = Reason.HISTORY_LOST if row.reason == Reason.HISTORY_LOST else Reason.NEVER_CONFIRMED
+    return Move(row.id, Event.SUMMARY_MISSING, row.attempt_id, reason=reason)
 
 
 def _missing(row: sweep.Overdue) -> Move:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from deploy.commands.console import (
     Problem,
     json_option,
+    load_settings,
     note,
     open_transaction,
     print_json,
@@ -19,7 +22,10 @@ from deploy.commands.console import (
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    _Change = Callable[[Connection, Any], bool]
+
 _LIMIT = 1000
+_SPOOLED: Final = re.compile(r"spool_[\w.]+[.]parked")
 
 
 @click.group()
@@ -27,8 +33,9 @@ def parked() -> None:
     """
     What was set aside: list, resend, discard.
 
-    That is callbacks whose tries are used up, webhooks that failed their worker too often, and webhooks of call
-    sessions that nobody knows yet.
+    That is callbacks whose tries are used up, webhooks that failed their worker too often, webhooks of call
+    sessions that nobody knows yet, webhooks in this machine's spool that cannot be stored, and messages held since
+    PostgreSQL was promoted (`ringpost failover` sees to all of those at once).
     """
 
 
@@ -38,15 +45,23 @@ def parked() -> None:
 def list_(limit: int, as_json: bool) -> None:  # noqa: FBT001
     """List them, the oldest first."""
     from shared.db import reports
+    from shared.db.queries import failover
 
-    with open_transaction() as connection:
-        found = {
+    settings = load_settings()
+    with open_transaction(settings) as connection:
+        found: dict[str, Any] = {
             "callbacks": reports.parked_callbacks(connection, limit),
             "events": reports.parked_events(connection, limit),
+            "messages": failover.held(connection, limit=limit),
         }
+    found["spooled"] = sorted(path.name for path in settings.spool_dir.glob("*.parked"))[:limit]
     if as_json:
         print_json(found)
-        return
+    else:
+        _print(found)
+
+
+def _print(found: Mapping[str, Sequence[Any]]) -> None:
     print_table(
         "Parked callbacks",
         ["callback", "provider", "messageId", "type", "URL", "attempts", "last error", "parked"],
@@ -66,15 +81,27 @@ def list_(limit: int, as_json: bool) -> None:  # noqa: FBT001
             for row in found["events"]
         ],
     )
+    click.echo()
+    print_table(
+        "Messages held since PostgreSQL was promoted",
+        ["message", "lane", "deadline", "held since", "in time"],
+        [[row[name] for name in ("id", "lane", "deadline", "since", "in_time")] for row in found["messages"]],
+    )
+    click.echo()
+    print_table("Spooled webhooks that cannot be stored", ["file"], [[name] for name in found["spooled"]])
 
 
 @parked.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 def resend(ids: Sequence[str]) -> None:
-    """Try again now: callbacks by their id (cb_…), webhooks by their number."""
-    from shared.db.queries import callbacks, operations
+    """Try again now: callbacks (cb_…) and messages (msg_…) by their id, webhooks by their number or file."""
+    from shared.db.queries import callbacks, failover, operations
 
-    _each("resend", ids, callbacks.resend, operations.retry_event)
+    def release(connection: Connection, id_: str) -> bool:
+        return failover.release(connection, [id_]) == 1
+
+    changes: dict[str, _Change] = {"event": operations.retry_event, "message": release, "callback": callbacks.resend}
+    _each("resend", ids, changes, lambda file: file.rename(file.with_name(file.name.partition(".")[0] + ".jsonl")))
 
 
 @parked.command()
@@ -82,25 +109,48 @@ def resend(ids: Sequence[str]) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def discard(ids: Sequence[str], yes: bool) -> None:  # noqa: FBT001
     """Give them up for good; a callback's event stays in the provider's feed."""
-    from shared.db.queries import operations
+    from shared.db.queries import failover, operations
+
+    def end(connection: Connection, id_: str) -> bool:
+        return failover.discard(connection, [id_]) == 1
 
     if not yes:
         click.confirm(f"Give {len(ids)} up for good?", abort=True)
-    _each("discard", ids, operations.discard_callback, operations.discard_event)
+    changes: dict[str, _Change] = {
+        "event": operations.discard_event,
+        "message": end,
+        "callback": operations.discard_callback,
+    }
+    _each("discard", ids, changes, lambda file: file.unlink())
 
 
 def _each(
     action: str,
     ids: Sequence[str],
-    change_callback: Callable[[Connection, str], bool],
-    change_event: Callable[[Connection, int], bool],
+    changes: Mapping[str, _Change],
+    change_file: Callable[[Path], object],
 ) -> None:
     """Change each, all in one transaction; one that does not exist changes nothing at all."""
-    with open_transaction() as connection:
+    settings = load_settings()
+    files = [settings.spool_dir / id_ for id_ in ids if _kind(id_) == "spool"]
+    with open_transaction(settings) as connection:
         for id_ in ids:
-            is_event = id_.isdecimal()
-            done: Any = change_event(connection, int(id_)) if is_event else change_callback(connection, id_)
+            kind = _kind(id_)
+            if kind == "spool":
+                done = (settings.spool_dir / id_).is_file()
+            else:
+                done = changes[kind](connection, int(id_) if kind == "event" else id_)
             if not done:
                 raise Problem(f"{id_} is not set aside; nothing is changed")
-            note(connection, f"{'event' if is_event else 'callback'}.{action}", id_)
+            note(connection, f"{kind}.{action}", id_)
+    for file in files:
+        change_file(file)
     click.echo(f"{action}: {len(ids)}")
+
+
+def _kind(id_: str) -> str:
+    if id_.isdecimal():
+        return "event"
+    if _SPOOLED.fullmatch(id_):
+        return "spool"
+    return "message" if id_.startswith("msg_") else "callback"

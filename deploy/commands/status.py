@@ -13,6 +13,7 @@ from deploy.commands.console import (
     age,
     json_option,
     load_settings,
+    open_database,
     open_transaction,
     print_json,
     print_table,
@@ -50,12 +51,28 @@ def status(context: click.Context, as_json: bool) -> None:  # noqa: FBT001
     with open_transaction(settings) as connection:
         state = gather(connection, settings)
     state["redis"] = asdict(ask_redis(str(settings.redis_url)))
+    state["vitals"] = _vitals(settings)
     state["bad_news"] = list(bad_news(state))
     if as_json:
         print_json(state)
     else:
         _print(state)
     context.exit(BAD_NEWS if state["bad_news"] else 0)
+
+
+def _vitals(settings: Settings) -> dict[str, Any]:
+    """The figures of ``GET /metrics``."""
+    import redis
+
+    from shared import vitals
+
+    with (
+        open_database(settings) as database,
+        redis.Redis.from_url(
+            str(settings.redis_url), socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
+        ) as client,
+    ):
+        return vitals.gather(database, client, settings.spool_dir)
 
 
 def gather(connection: Connection, settings: Settings) -> dict[str, Any]:
@@ -96,6 +113,8 @@ def ask_redis(url: str) -> RedisState:
 
 def bad_news(state: Mapping[str, Any]) -> Iterator[str]:
     """A sentence for each thing that somebody should look at."""
+    from shared.vitals import alarms
+
     silent = state["sweeper"]["silent_s"]
     if silent is None or silent > LATE_S:
         since = "never was heard of" if silent is None else f"is silent for {age(silent)}"
@@ -112,6 +131,7 @@ def bad_news(state: Mapping[str, Any]) -> Iterator[str]:
         yield f"a webhook of 8x8 is overdue by {age(state['inbox']['oldest_overdue_s'])}"
     if not state["redis"]["reachable"]:
         yield "Redis does not answer: work goes on by the sweeper's rounds alone, more slowly"
+    yield from alarms(state.get("vitals", {}))
 
 
 def _cut(calls: Mapping[str, Any], limit: str) -> str:
@@ -151,6 +171,9 @@ def _print(state: Mapping[str, Any]) -> None:
     click.echo(f"  without a match   {inbox['unmatched']}, oldest {age(inbox['oldest_unmatched_s'])}")
     click.echo(f"sweeper last seen   {age(state['sweeper']['silent_s'])} ago")
     click.echo(f"Redis               {redis['version'] if redis['reachable'] else 'does not answer'}")
+    for name, value in state["vitals"].items():
+        if isinstance(value, int | float):
+            click.echo(f"  {name:<25} {value:.4g}")
     for line in state["bad_news"]:
         click.secho(f"! {line}", fg="red")
     if not state["bad_news"]:

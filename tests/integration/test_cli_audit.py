@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from sqlalchemy import text
@@ -16,7 +17,7 @@ from shared.lifecycle import Event, Move
 def _sweeper(database, provider_id):
     """It was there just now."""
     with database.transaction() as connection:
-        sweep.beat(connection, "sweeper test 1")
+        sweep.beat(connection, "sweeper test 1", time.time())
 
 
 def execute(database, *statements):

@@ -162,7 +162,12 @@ def test_discarding_is_for_good_and_in_the_audit_log(ringpost, canceled, databas
     result = ringpost("parked", "discard", callback_id, "1", "2", "--yes")
 
     assert result.exit_code == 0
-    assert as_json(ringpost("parked", "list", "--json")) == {"callbacks": [], "events": []}
+    assert as_json(ringpost("parked", "list", "--json")) == {
+        "callbacks": [],
+        "events": [],
+        "messages": [],
+        "spooled": [],
+    }
     written = execute(database, "SELECT action FROM audit_log ORDER BY audit_id").scalars().all()
     assert written[-3:] == ["callback.discard", "event.discard", "event.discard"]
     assert as_json(ringpost("audit", "--json"))["ok"]

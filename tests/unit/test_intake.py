@@ -2,6 +2,8 @@
 
 import base64
 import json
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -107,3 +109,12 @@ def test_everything_not_allowed_is_named_at_once(intake):
         )
 
     assert [error.member for error in caught.value.errors] == ["message", "language", "scheduledAt", "callbackUrl"]
+
+
+def test_what_is_too_far_ahead_or_too_late_the_databases_clock_says(intake):
+    an_hour_ahead = replace(intake, now=lambda: time.time() + 3600)
+    soon = rfc3339(datetime.now(UTC) + timedelta(minutes=1))
+
+    assert row_of(intake, expiresAt=soon)
+    with pytest.raises(Problem):
+        row_of(an_hour_ahead, expiresAt=soon)

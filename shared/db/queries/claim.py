@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from shared import failpoints, pacing
 from shared.db.prepared import Prepared
-from shared.db.queries import moves
+from shared.db.queries import failover, moves
 from shared.db.queries.dial import MAYBE_ACCEPTED
 from shared.db.queries.pacing import open_pace
 from shared.lifecycle import TRANSITIONS, Event, Lane, Move
@@ -47,6 +47,7 @@ class Claim:
     room: int  # how many the pace allowed
     waiting: bool  # more was due than the room held, in a lane that may dial
     held_s: float = 0.0  # 8x8 asked for a pause that ends in so many seconds
+    is_fenced: bool = False  # PostgreSQL was promoted: first see to what it may have forgotten
 
 
 #: Seconds that 8x8 may keep a callflow before it must have begun to dial.
@@ -102,7 +103,8 @@ WITH RECURSIVE account AS MATERIALIZED (
       (SELECT CASE WHEN probe_at <= now() THEN 1 ELSE 0 END FROM breakers
         WHERE scope = 'subaccount' AND name = :subaccount_id) AS probes,
       EXISTS (SELECT FROM lanes WHERE lane = :lane AND paused_at IS NOT NULL) AS paused
-    FROM subaccounts s, (SELECT clock_timestamp() AS time) AS c WHERE s.subaccount_id = :subaccount_id
+    FROM subaccounts s, (SELECT clock_timestamp() AS time) AS c
+    WHERE s.subaccount_id = :subaccount_id AND {known_server}
     FOR NO KEY UPDATE OF s SKIP LOCKED) s
   WHERE s.unseen = 0
 ), flying AS MATERIALIZED (
@@ -202,6 +204,7 @@ def _statements(*, kept: str, gives_way: str) -> tuple[Prepared, Prepared]:
         valid_s=_VALID_S,
         forgotten_s=pacing.FORGOTTEN_S,
         maybe_accepted=MAYBE_ACCEPTED,
+        known_server=failover.KNOWN,
     )
     words = dict.fromkeys(("subaccount_id", "lane", "claim_id"), "text")
     numbers = dict.fromkeys(("rate", "share", "lease_s", "ring_s"), "float8")
@@ -236,7 +239,9 @@ def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_
     in_turn = _CLAIM_OTP_IN_TURN if is_otp else _CLAIM_BULK_IN_TURN
     if not rows:  # somebody else is claiming
         rows = in_turn(connection, **asked)
-    if not rows:  # the first claim of this subaccount ever
+    if not rows:  # the first claim of this subaccount ever, or of this server since it started
+        if not failover.greet(connection):
+            return Claim([], room=0, waiting=True, is_fenced=True)
         open_pace(connection, pace.subaccount_id, pacing.burst(pace.dials_per_second))
         rows = in_turn(connection, **asked)
     calls = [_claimed(row) for row in rows if row.id is not None]

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from shared.db.queries import inbox
+from shared.db.queries import failover, inbox
 from shared.db.queries.dial import MAYBE_ACCEPTED
 from shared.lifecycle import Lane, Status
 
@@ -17,8 +17,10 @@ _PAGE: Final = 500
 
 
 #: One row for each kind of thing that waits, so that a round in which nothing does costs one statement.
-_WAITING: Final = text("""
-SELECT 'overdue' AS kind, s.status AS name FROM unnest(CAST(:statuses AS text[])) AS s(status)
+_WAITING: Final = text(f"""
+SELECT 'new_server' AS kind, '' AS name WHERE NOT {failover.KNOWN}
+UNION ALL
+SELECT 'overdue', s.status FROM unnest(CAST(:statuses AS text[])) AS s(status)
 WHERE EXISTS (SELECT FROM messages m WHERE m.finished_at IS NULL AND m.status = s.status AND m.due_at <= now())
 UNION ALL
 SELECT 'late', l.lane FROM unnest(CAST(:lanes AS text[])) AS l(lane)
@@ -34,6 +36,9 @@ SELECT 'event', '' WHERE EXISTS (SELECT FROM webhook_inbox WHERE processed_at IS
 UNION ALL
 SELECT 'poison', '' WHERE EXISTS (SELECT FROM webhook_inbox
   WHERE processed_at IS NULL AND due_at <= now() AND attempts >= :tries)
+UNION ALL
+SELECT 'silent_callback', '' WHERE EXISTS (SELECT FROM endpoints e WHERE EXISTS (SELECT FROM callbacks c
+  WHERE c.endpoint_id = e.endpoint_id AND c.state = 'sending' AND c.due_at <= now()))
 UNION ALL
 SELECT 'old_event', '' WHERE EXISTS (SELECT FROM webhook_inbox
   WHERE processed_at <= now() - :keep_s * interval '1 second' AND result <> 'parked')
@@ -58,6 +63,7 @@ class Overdue:
 
     id: str
     since: datetime
+    reason: str | None
     attempt_id: str | None
     attempt: int
     may_redial: bool
@@ -76,7 +82,7 @@ START: Final[Place] = (datetime.min.replace(tzinfo=UTC), "")
 # Locked until the move is written, and skipped where somebody else is at it: what is overdue here is overdue then.
 # In the order of the partial index, as open rows lie at the far end of the ids.
 _SELECT: Final = f"""
-SELECT m.id, m.{{since}} AS since, m.attempt_id, m.attempt, m.deadline,
+SELECT m.id, m.{{since}} AS since, m.reason, m.attempt_id, m.attempt, m.deadline,
   m.redial_unknown AND (SELECT count(*) FROM dial_attempts s WHERE s.message_id = m.id AND {MAYBE_ACCEPTED})
     < m.max_attempts AS may_redial,
   EXISTS (SELECT FROM dial_attempts s WHERE s.message_id = m.id AND s.settled_at IS NULL AND {MAYBE_ACCEPTED})
@@ -147,11 +153,23 @@ def purge_inbox(connection: Connection, keep_s: float) -> int:
 
 _BEAT: Final = text("""
 WITH gone AS (DELETE FROM heartbeats WHERE beat_at < now() - interval '1 day' AND process <> :process)
-INSERT INTO heartbeats (process) VALUES (:process)
-ON CONFLICT (process) DO UPDATE SET beat_at = now()
+INSERT INTO heartbeats (process, clock_ahead_s)
+VALUES (:process, EXTRACT(EPOCH FROM clock_timestamp())::float8 - :sent_at)
+ON CONFLICT (process) DO UPDATE SET beat_at = now(), clock_ahead_s = excluded.clock_ahead_s
+RETURNING clock_ahead_s
 """)
 
 
-def beat(connection: Connection, process: str) -> None:
-    """Leave a sign of life that `ringpost status` and alarms read, and forget processes long gone."""
-    connection.execute(_BEAT, {"process": process})
+def beat(connection: Connection, process: str, sent_at: float) -> float:
+    """
+    Leave a sign of life that `ringpost status` and alarms read, and forget processes long gone.
+
+    Args:
+        connection: Where to.
+        process: Its name.
+        sent_at: Seconds since 1970 by its own clock.
+
+    Returns:
+        How far PostgreSQL's clock is before that, in seconds, the way there included.
+    """
+    return float(connection.execute(_BEAT, {"process": process, "sent_at": sent_at}).scalar_one())

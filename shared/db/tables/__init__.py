@@ -9,7 +9,7 @@ from shared.db.tables.base import METADATA
 from shared.db.tables.callbacks import CALLBACKS, DELIVERY_ATTEMPTS, FEED_EVENTS
 from shared.db.tables.exports import LOG_EXPORTS, LOG_LOOKUPS
 from shared.db.tables.messages import CALL_LEGS, DIAL_ATTEMPTS, MESSAGES, WEBHOOK_INBOX
-from shared.db.tables.operations import AUDIT_LOG, BREAKERS, HEARTBEATS, LANES, SUBACCOUNTS, VOICES
+from shared.db.tables.operations import AUDIT_LOG, BREAKERS, HEARTBEATS, LANES, SERVERS, SUBACCOUNTS, VOICES
 from shared.db.tables.senders import API_KEYS, ENDPOINTS, PROVIDERS, SUPPRESSIONS
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "MESSAGES",
     "METADATA",
     "PROVIDERS",
+    "SERVERS",
     "SUBACCOUNTS",
     "SUPPRESSIONS",
     "VOICES",

@@ -182,4 +182,5 @@ WEBHOOK_INBOX: Final = Table(
         "session_id",
         postgresql_where=text("processed_at IS NULL AND session_id IS NOT NULL"),
     ),
+    Index("webhook_inbox_parked_idx", "inbox_id", postgresql_where=text("result = 'parked'")),
 )

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    DateTime,
     Double,
     Identity,
     Integer,
@@ -69,6 +70,18 @@ HEARTBEATS: Final = Table(
     METADATA,
     Column("process", Text, primary_key=True),
     moment("beat_at", stamped=True),
+    Column("clock_ahead_s", Double),  # PostgreSQL's clock before the process's, as the beat before found it
+)
+
+SERVERS: Final = Table(
+    "servers",
+    METADATA,
+    # When the server process started: another one after any restart, and told by every PostgreSQL at no cost.
+    Column("started_at", DateTime(timezone=True), primary_key=True),
+    Column("system_identifier", BigInteger),
+    Column("timeline", BigInteger),  # a promotion begins a new one; null where the server does not tell
+    Column("held", Integer, nullable=False, server_default="0"),  # messages held back as it was found
+    moment("found_at", stamped=True),
 )
 
 AUDIT_LOG: Final = Table(
