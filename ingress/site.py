@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from ingress.auth import ProviderAuth, WebhookAuth
@@ -68,21 +69,18 @@ def build_site(services: Services) -> Site:
         for lane in {one.lane for one in stored if one.is_new and one.status in TO_DIAL}:
             services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])
 
-    events = GroupCommitter(
-        "events",
-        keep,
-        after=lambda _: services.doorbell.ring(jobs.RECONCILE_EVENTS),
-        bounds=Bounds(waiting=5000, rest_row_s=_REST_ROW_S, rest_s=_REST_S),
-    )
+    def ring_events(_: object) -> None:
+        services.doorbell.ring(jobs.RECONCILE_EVENTS)
+
+    limits = partial(Bounds, rest_row_s=_REST_ROW_S, rest_s=_REST_S)
+    events = GroupCommitter("events", keep, after=ring_events, bounds=limits(waiting=5000))
     forecast = _forecast(services)
     return Site(
         services=services,
         providers=ProviderAuth(database, settings),
         webhooks=WebhookAuth(settings),
         intake=Intake(settings, services.sealer, phone.country_of(settings.sources[0]) or "", forecast.now),
-        messages=GroupCommitter(
-            "messages", store, after=ring_lanes, bounds=Bounds(waiting=4000, rest_row_s=_REST_ROW_S, rest_s=_REST_S)
-        ),
+        messages=GroupCommitter("messages", store, after=ring_lanes, bounds=limits(waiting=4000)),
         events=events,
         spool=Spool(settings.spool_dir, events),
         placements=Placements(database),

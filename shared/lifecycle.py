@@ -189,12 +189,21 @@ class CallbackState(StrEnum):
 
 def mermaid() -> str:
     """The state diagram of :data:`TRANSITIONS` in Mermaid's language, as ARCHITECTURE.md shows it."""
-    moves: dict[tuple[Status, Status], list[str]] = {}
+    arrows: dict[tuple[str, str], list[str]] = {}
     for event, step in TRANSITIONS.items():
-        for source in Status:
-            if source in step.sources:
-                moves.setdefault((source, step.target), []).append(event.value)
-    lines = ["stateDiagram-v2", "    [*] --> queued", "    [*] --> scheduled"]
-    lines += [f"    {source} --> {target}: {', '.join(names)}" for (source, target), names in moves.items()]
+        sources: set[str] = set(step.sources)
+        if step.sources >= IN_FLIGHT:
+            sources = (sources - IN_FLIGHT) | {_IN_FLIGHT_BOX}
+        for source in (*Status, _IN_FLIGHT_BOX):
+            if source in sources:
+                arrows.setdefault((source, step.target), []).append(event.value)
+    lines = ["stateDiagram-v2", f"    state {_IN_FLIGHT_BOX} {{"]
+    lines += [f"        {status}" for status in Status if status in IN_FLIGHT]
+    lines += ["    }", "    [*] --> queued", "    [*] --> scheduled"]
+    lines += [f"    {source} --> {target}: {', '.join(names)}" for (source, target), names in arrows.items()]
     lines += [f"    {status} --> [*]" for status in Status if status in FINALS]
     return "\n".join(lines)
+
+
+#: What leads on from every status in flight is drawn once.
+_IN_FLIGHT_BOX: Final = "in_flight"

@@ -194,6 +194,7 @@ def _figures(evidence: Evidence, cases: list[Case]) -> dict[str, float | int | s
         **{f"ended {status}": statuses[status] for status in sorted(statuses)},
         "undetermined, 8x8 silent": untold,
         "undetermined, other": len(undetermined) - untold,
+        "undetermined, never called": sum(not case.sessions for case in undetermined),
         "callbacks": events,
         "callbacks doubled": len(evidence.deliveries) - events,
     }

@@ -106,6 +106,8 @@ class Front:
             connection.reset()
         except OSError:
             self.counts["broken"] += 1
+        except asyncio.CancelledError:
+            return  # the drill is over; asyncio's own callback would complain of it
         finally:
             self._open.discard(connection)
             for one in connection.writers:

@@ -165,16 +165,17 @@ def test_what_nobody_released_ends_undetermined_with_its_own_reason(stage, promo
     assert calls_to(stage, id_) == 1
 
 
-def test_a_sender_who_asked_for_a_redial_after_a_doubt_gets_it(stage, promoted):
-    id_ = stage.keep(redial_unknown=True, max_attempts=2)
+def test_a_sender_who_asked_for_a_redial_after_a_doubt_waits_for_8x8_s_log_until_the_deadline(stage, promoted):
+    id_ = stage.keep(redial_unknown=True, max_attempts=2, ttl_s=3600)
     promoted(stage.dial)
     stage.sweep()
-    stage.execute("UPDATE messages SET due_at = now() WHERE id = :id", id=id_)
+    row = stage.message(id_)
 
     stage.sweep()
     stage.dial()
 
-    assert (stage.message(id_).status, calls_to(stage, id_)) == ("placed", 2)
+    assert row.due_at == row.deadline
+    assert (stage.state(id_), calls_to(stage, id_)) == (("dial_unknown", "history_lost"), 1)
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
