@@ -51,7 +51,8 @@ REDIALLED = {"NO_ANSWER", "BUSY"}
 _MOMENTS = [
     (table.name, [column.name for column in table.columns if isinstance(column.type, DateTime)])
     for table in METADATA.sorted_tables
-    if table.name not in {"providers", "api_keys", "lanes", "voices", "suppressions", "audit_log", "feed_events"}
+    if table.name
+    not in {"providers", "api_keys", "lanes", "voices", "suppressions", "audit_log", "feed_events", "servers"}
 ]
 
 
