@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-
 #: A file, what stands in it exactly once, and what to put there.
 Change = tuple[str, str, str]
 
@@ -24,6 +23,9 @@ def _bug(name: str, *changes: Change, caught_by: str, why: str) -> Bug:
     return Bug(name, changes, caught_by, why)
 
 
+_CALLBACKS_AT_ONCE: Final = """\
+  INSERT INTO callbacks (callback_id, event_id, endpoint_id, message_id, attempts, state, due_at, finished_at)
+"""
 #: The second transaction of a status that is committed before its callbacks.
 _CALLBACKS_LATER: Final = '''
     from sqlalchemy import text
@@ -33,6 +35,23 @@ _CALLBACKS_LATER: Final = '''
       FROM feed_events f JOIN endpoints e ON e.provider_id = f.provider_id AND f.type = ANY (e.event_types)
       WHERE NOT EXISTS (SELECT FROM callbacks c WHERE c.event_id = f.event_id)"""))
 '''
+
+_RING_FIRST: Final = """\
+        for lane in {row.lane for row in rows}:
+            services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])
+        return database.run(lambda c: accept.store(c, rows), alone=True, patience_s=patience_s)"""
+
+_JOB_WITH_TEXT: Final = """\
+        from shared import jobs
+        body = bodies.parse(bodies.read(request, bodies.CALL_LIMIT))
+        accepted = _take(site, owner, [body])[0]
+        site.services.doorbell.ring(jobs.Job("place_calls", "place_calls.otp", ("otp", body["message"])))
+"""
+
+_RESOLVED_AGAIN: Final = """\
+        found = self._route.resolve(self._dns_host, port, exchange.patience(exchange.connect_s))
+        for tried, (family, kind, protocol, _, address) in enumerate(found):
+"""
 
 BUGS: Final = (
     _bug(
@@ -61,9 +80,7 @@ BUGS: Final = (
         (
             "ingress/site.py",
             "        return database.run(lambda c: accept.store(c, rows), alone=True, patience_s=patience_s)",
-            "        for lane in {row.lane for row in rows}:\n"
-            "            services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])\n"
-            "        return database.run(lambda c: accept.store(c, rows), alone=True, patience_s=patience_s)",
+            _RING_FIRST,
         ),
         ("ingress/site.py", "store, after=ring_lanes, bounds", "store, bounds"),
         caught_by="tests/integration/test_make_call.py"
@@ -74,8 +91,7 @@ BUGS: Final = (
         "a_status_is_committed_before_its_callback",
         (
             "shared/db/queries/moves.py",
-            "  INSERT INTO callbacks (callback_id, event_id, endpoint_id, message_id, attempts, state, due_at,"
-            " finished_at)\n",
+            _CALLBACKS_AT_ONCE,
             "",
         ),
         (
@@ -160,10 +176,8 @@ BUGS: Final = (
         "a_job_carries_the_text",
         (
             "ingress/make_call.py",
-            '        failpoints.hit("accept.before_reply")\n',
-            "        from shared import jobs\n"
-            '        text = str(request.get_json()["message"])\n'
-            '        site.services.doorbell.ring(jobs.Job("place_calls", "place_calls.otp", ("otp", text)))\n',
+            "        accepted = _take(site, owner, [bodies.parse(bodies.read(request, bodies.CALL_LIMIT))])[0]\n",
+            _JOB_WITH_TEXT,
         ),
         caught_by="tests/integration/test_make_call.py::test_a_ring_carries_nothing_of_the_message",
         why="The passcode lies readable in Redis, and in its files.",
@@ -183,8 +197,7 @@ BUGS: Final = (
         (
             "shared/http/connection.py",
             "        for tried, (family, kind, protocol, _, address) in enumerate(found):\n",
-            "        found = self._route.resolve(self._dns_host, port, exchange.patience(exchange.connect_s))\n"
-            "        for tried, (family, kind, protocol, _, address) in enumerate(found):\n",
+            _RESOLVED_AGAIN,
         ),
         caught_by="tests/integration/test_http_edge.py::test_the_address_that_was_checked_is_the_one_connected_to",
         why="Whoever owns a name can point it inside our network after the check.",

@@ -28,7 +28,8 @@ def sound(tmp_path):
         target = tmp_path / "project" / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
-    return tmp_path / "project"
+    yield tmp_path / "project"
+    shutil.rmtree(tmp_path / "project")
 
 
 def run(folder, *arguments):

@@ -516,8 +516,9 @@ def test_a_ring_carries_nothing_of_the_message(stage, monkeypatch):
     rung = []
     monkeypatch.setattr(stage.services.doorbell, "ring", lambda job: rung.append(jobs.message_of(job)))
 
-    stage.make_call(call())
+    reply = stage.make_call(call())
 
+    assert reply.status_code == 200
     assert [(message.args, message.kwargs, message.options) for message in rung] == [(("otp",), {}, {})]
 
 
