@@ -73,6 +73,15 @@ IMPURE_MODULES = {
     "time",
     "urllib3",
 }
+#: What is due and whose lease has ended, PostgreSQL's clock decides. These ask their machine's for something else.
+MACHINE_CLOCK = {
+    "ingress/forecast.py",  # what it learnt is PostgreSQL's by the difference of the two clocks
+    "ingress/intake.py",  # by default; the site gives it the forecast's
+    "shared/failpoints.py",  # the drills' own notes
+    "shared/vitals.py",  # the difference of the two clocks
+    "workers/deliver_callbacks.py",  # when a signature was made; a wait is a difference
+    "workers/sweep.py",  # the difference of the two clocks
+}
 IMPURE_CALLS = {"datetime.now", "datetime.utcnow", "date.today", "time.sleep", "uuid.uuid4", "open", "print"}
 
 
@@ -121,6 +130,18 @@ def test_a_pure_file_asks_no_clock_and_no_chance(module):
     called = {ast.unparse(node.func) for node in ast.walk(tree(module)) if isinstance(node, ast.Call)}
 
     assert called & IMPURE_CALLS == set()
+
+
+def test_no_other_file_asks_the_clock_of_its_machine():
+    names = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today"}
+    asking = {
+        module
+        for module in modules("ingress", "workers", "shared")
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in names
+    }
+
+    assert asking == MACHINE_CLOCK
 
 
 def _importers_of(packages, among):

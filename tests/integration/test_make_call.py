@@ -11,9 +11,11 @@ from sqlalchemy import text
 
 from ingress import admission
 from ingress.admission import Speed
+from shared import jobs
 from shared.backlog import Backlog, Waiting
 from shared.db.queries import accept
 from shared.db.queries.providers import owner_of_key
+from shared.lifecycle import Lane
 from shared.times import parse_time, rfc3339
 from shared.voices import Voices
 from tests.integration.ingress_stage import CALLBACK_URL, Customer, call, is_problem, members, staged
@@ -496,6 +498,28 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once(stage):
     # It passes those with later deadlines, and is told so.
     assert parse_time(urgent.get_json()["data"]["estimatedDialAt"]).timestamp() < now + 5
     assert stage.count("messages") == count + 2
+
+
+# Who is rung for
+
+
+def test_workers_are_rung_for_once_the_message_is_committed_and_not_before(stage, monkeypatch):
+    seen, count = [], stage.count("messages")
+    monkeypatch.setattr(stage.services.doorbell, "ring", lambda job: seen.append((job, stage.count("messages"))))
+
+    stage.make_call(call())
+
+    assert seen == [(jobs.PLACE_CALLS[Lane.OTP], count + 1)]
+
+
+def test_a_ring_carries_nothing_of_the_message(stage, monkeypatch):
+    rung = []
+    monkeypatch.setattr(stage.services.doorbell, "ring", lambda job: rung.append(jobs.message_of(job)))
+
+    reply = stage.make_call(call())
+
+    assert reply.status_code == 200
+    assert [(message.args, message.kwargs, message.options) for message in rung] == [(("otp",), {}, {})]
 
 
 # What is kept

@@ -30,6 +30,18 @@ def start():
 def die(consumer):
     raise SystemExit
 """
+_FAILING = """
+import os
+from workers import actors
+from workers.main import start
+
+class Fails(actors.DeliverCallbacks):
+    def __call__(self):
+        os.write(2, b"rung\\n")
+        raise RuntimeError("planted")
+
+actors.DeliverCallbacks = Fails
+"""
 
 
 @pytest.fixture
@@ -94,3 +106,17 @@ def test_a_worker_whose_consumer_thread_died_ends_with_an_error(stage, tmp_path)
 
     assert code not in (0, None)
     assert "consumer_thread_died" in told
+
+
+def test_a_step_that_fails_is_not_tried_again_by_dramatiq(stage, tmp_path):
+    (tmp_path / "failing.py").write_text(_FAILING)
+    command = [word if word != "workers.main:start" else "failing:start" for word in arguments()]
+
+    with running(stage, [*command, "--path", ".", str(tmp_path)]) as process:
+        stage.services.doorbell.ring(jobs.DELIVER_CALLBACKS)
+        next(line for line in process.stderr if line == "rung\n")
+        process.terminate()
+        process.communicate(timeout=20)
+
+    # A retry would wait in a delay queue, which nobody consumes.
+    assert stage.services.broker.client.keys("*.DQ*") == []
