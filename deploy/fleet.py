@@ -21,7 +21,7 @@ def processes(environment: Mapping[str, str]) -> list[Process]:
 
 
 def program_paths() -> dict[str, str]:
-    """PATH and PYTHONPATH under which `granian`, `dramatiq` and our packages are found from any folder."""
+    """PATH and PYTHONPATH under which `granian`, `python` and our packages are found from any folder."""
     # Not resolved: a virtual environment's python is a link out of it.
     programs = str(Path(sys.executable).parent)
     return {

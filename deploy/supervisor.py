@@ -18,9 +18,9 @@ from deploy.procfile import Process, parse_procfile, scaled
 
 __all__ = ["Process", "Supervisor", "parse_procfile", "restart_delay", "scaled"]
 
-FIRST_DELAY: Final = 0.2  # s before a dead process is started again
+FIRST_DELAY: Final = 0.2  # s before a process that died early is started again
 LONGEST_DELAY: Final = 10.0  # s
-HEALTHY_LIFE: Final = 30.0  # s after which a death counts as the first one
+HEALTHY_LIFE: Final = 5.0  # s after which a process was up and had served: its death counts as the first one
 GRACE: Final = 30.0  # s from SIGTERM to SIGKILL; processes drain within 25
 KILL_LIMIT: Final = 5.0  # s for killed processes to vanish
 CANNOT_START: Final = 127  # the shell's code for a missing program
@@ -30,10 +30,10 @@ OnExit = Callable[[str, int, int, float], None]
 
 
 def restart_delay(previous: float, life: float) -> float:
-    """Seconds to the next start, after one that waited *previous* s (0: none did) and lived *life* s."""
-    if previous == 0 or life >= HEALTHY_LIFE:
-        return FIRST_DELAY
-    return min(previous * 2, LONGEST_DELAY)
+    """Seconds to the next start, after one that waited *previous* s (0: it did not) and lived *life* s."""
+    if life >= HEALTHY_LIFE:
+        return 0
+    return min(max(previous * 2, FIRST_DELAY), LONGEST_DELAY)
 
 
 class Supervisor:
@@ -41,8 +41,8 @@ class Supervisor:
     A set of processes that are kept running until ``stop``.
 
     Each has a session of its own and is told to drain by the kernel when the supervisor is killed.
-    SIGTERM goes to each process itself and not to its group: a dramatiq or granian master passes it on,
-    and their children take a second one as "stop at once". SIGKILL goes to the whole group.
+    SIGTERM goes to each process itself and not to its group: granian's master passes it on,
+    and its children take a second one as "stop at once". SIGKILL goes to the whole group.
     """
 
     def __init__(

@@ -1,17 +1,29 @@
-"""What `dramatiq workers.main:start` runs in each worker process: settings, services, actors, and a clean end."""
+"""
+What `python -m workers` runs in each worker process: settings, services, actors, Dramatiq's worker, and a clean end.
+
+Dramatiq's own command line starts a master that forks one such process, and that may need a second to see it die:
+here the supervisor sees it at once.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
-from typing import Any
+import signal
+from collections.abc import Collection
+from typing import Any, Final
 
 import dramatiq
 
-from shared import collector, lifeline, log
+from shared import collector, jobs, lifeline, log
 from shared.broker import ConsumerWatch
 from shared.services import Services, build_services
 from shared.settings import Settings
 from workers.actors import Steps, declare_actors
+
+_ENDS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+#: Longest wait for the jobs under way at the end, in milliseconds.
+_DRAIN_MS: Final = 25_000
 
 
 class Drain(dramatiq.Middleware):
@@ -33,9 +45,35 @@ class Drain(dramatiq.Middleware):
             self.services.close()
 
 
-def start() -> None:
-    """Wire this process. Dramatiq calls it once in each worker process, after the fork."""
+def main() -> None:
+    """Read the command line, then work until told to end."""
+    parser = argparse.ArgumentParser(prog="python -m workers", description="Run the jobs of some queues.")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="jobs at work at once (default: 1)")
+    parser.add_argument("queues", nargs="+", choices=[job.queue for job in jobs.ALL], metavar="QUEUE")
+    known = parser.parse_args()
+    run(known.queues, known.threads)
+
+
+def run(queues: Collection[str], threads: int) -> None:
+    """Work until SIGTERM or SIGINT, then drain; a second signal ends the process at once."""
     lifeline.die_with_parent()
+    # Blocked in all threads, and fetched when there is something to drain: no handler interrupts anything.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    services = wire()
+    worker = dramatiq.Worker(services.broker, queues=set(queues), worker_threads=threads)
+    worker.start()
+    for job in jobs.ALL:
+        if job.queue in queues:
+            services.doorbell.ring(job)  # the last ring may have died with the process before this one
+    collector.spare_the_living()
+    signal.sigwait(_ENDS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+    worker.stop(timeout=_DRAIN_MS)
+    services.broker.close()
+
+
+def wire() -> Services:
+    """What this process works with, its actors bound to the broker."""
     settings = Settings.load()
     log.configure(settings.log_format, settings.log_level)
     drain = Drain()
@@ -44,5 +82,4 @@ def start() -> None:
     services = build_services(settings, application="ringpost-worker", middleware=[drain, watch])
     drain.services = services
     drain.steps = declare_actors(services)
-    dramatiq.set_broker(services.broker)
-    collector.spare_the_living()
+    return services

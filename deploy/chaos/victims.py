@@ -12,8 +12,8 @@ import psutil
 
 from deploy.supervisor import Supervisor
 
-#: Roles whose supervised process does the work itself.
-_CHILDLESS: Final = frozenset({"sweeper"})
+#: Roles whose supervised process leaves the work to its children.
+_MASTERS: Final = frozenset({"web"})
 
 
 def master_of(supervisor: Supervisor, role: str) -> int | None:
@@ -22,11 +22,11 @@ def master_of(supervisor: Supervisor, role: str) -> int | None:
 
 
 def workers_of(supervisor: Supervisor, role: str) -> list[int]:
-    """The pids of the processes that work: a master's children for granian and dramatiq."""
+    """The pids of the processes that work: granian's children, else what was started."""
     master = master_of(supervisor, role)
     if master is None:
         return []
-    if role in _CHILDLESS:
+    if role not in _MASTERS:
         return [master]
     with suppress(psutil.Error):
         children = psutil.Process(master).children()

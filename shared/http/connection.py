@@ -161,11 +161,11 @@ class TrackedHTTPSConnection(TrackedConnection, HTTPSConnection):
     scheme = "https"
 
 
-def pool_for(origin: Origin, exchange: Exchange, route: Route, tls: ssl.SSLContext) -> HTTPConnectionPool:
+def pool_for(origin: Origin, exchange: Exchange, route: Route, tls: Callable[[], ssl.SSLContext]) -> HTTPConnectionPool:
     """One thread's connection to *origin*, kept alive between requests."""
     scheme, host, port = origin
     if scheme == "https":
-        secure = HTTPSConnectionPool(host, port, maxsize=1, ssl_context=tls)
+        secure = HTTPSConnectionPool(host, port, maxsize=1, ssl_context=tls())
         secure.ConnectionCls = cast("Any", partial(TrackedHTTPSConnection, exchange, route))
         return secure
     pool = HTTPConnectionPool(host, port, maxsize=1)

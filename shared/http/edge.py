@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, cast
 from weakref import WeakSet
 
@@ -33,6 +33,7 @@ _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (urllib3.exceptions.IncompleteRead, "cut_short"),
     (http.client.HTTPException, "garbled"),
 )
+_TLS_TURN: Final = threading.Lock()
 _CHUNK: Final = 64 * 1024  # bytes that a sink is given at once
 _NO_TIMEOUT: Final = cast("Any", urllib3.Timeout(None))  # the exchange sets one for every wait
 _HEADERS: Final = {"user-agent": "Ringpost", "accept-encoding": "identity"}
@@ -118,6 +119,19 @@ def _located(url: str) -> tuple[Origin, str, str]:
     return (parts.scheme, parts.host, port), parts.request_uri, host
 
 
+def _tls(ca_file: str) -> ssl.SSLContext:
+    """One for all edges, made when the first https URL comes up: reading the certificates takes 28 ms of a start."""
+    with _TLS_TURN:  # all senders ask at once
+        return _new_tls(ca_file)
+
+
+@lru_cache
+def _new_tls(ca_file: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
 class HttpEdge:
     """
     Sends requests and reads their answers, for any number of threads.
@@ -129,8 +143,7 @@ class HttpEdge:
     def __init__(self, route: Route | None = None, *, ca_file: str | None = None, hosts: int = 8) -> None:
         self._route = route or Route()
         self._hosts = hosts
-        self._tls = ssl.create_default_context(cafile=ca_file or DEFAULT_CA_BUNDLE_PATH)
-        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._tls = partial(_tls, ca_file or DEFAULT_CA_BUNDLE_PATH)
         self._local = threading.local()
         self._adapters: WeakSet[_Adapter] = WeakSet()
 
@@ -219,7 +232,7 @@ class _Response(requests.Response):
 class _Adapter(HTTPAdapter):
     """One thread's sender: ``HTTPAdapter.send`` over our connections, less what a bare exchange needs not."""
 
-    def __init__(self, route: Route, tls: ssl.SSLContext, hosts: int) -> None:
+    def __init__(self, route: Route, tls: Callable[[], ssl.SSLContext], hosts: int) -> None:
         super().__init__()
         self.exchange = Exchange()
         self._route = route

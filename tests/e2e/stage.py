@@ -201,7 +201,7 @@ class Stage:
     # What it breaks
 
     def pid(self, name):
-        """The pid of the process that works: a master's child for granian and dramatiq. None when it has none."""
+        """The pid of the process that works: granian's child, else what was started. None when it has none."""
         return next(iter(workers_of(self.supervisor, name)), None)
 
     def kill(self, name):

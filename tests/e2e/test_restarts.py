@@ -4,7 +4,7 @@ import pytest
 
 from tests.e2e.stage import wait_until
 
-SOON = 12  # s on a busy machine; without the Procfile's --worker-fork-timeout it would be 30
+SOON = 12  # s on a busy machine
 
 pytestmark = pytest.mark.xdist_group("stage")
 

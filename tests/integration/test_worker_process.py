@@ -21,19 +21,18 @@ _ROOT = Path(__file__).parents[2]
 _COMMANDS = parse_procfile((_ROOT / "Procfile").read_text())
 _HALF_DEAD = """
 from shared.broker import WakeUpConsumer
-from workers.main import start as whole
-
-def start():
-    whole()
-    WakeUpConsumer.__next__ = die
+from workers.main import run
 
 def die(consumer):
     raise SystemExit
+
+WakeUpConsumer.__next__ = die
+run(["deliver_callbacks"], threads=1)
 """
 _FAILING = """
 import os
 from workers import actors
-from workers.main import start
+from workers.main import run
 
 class Fails(actors.DeliverCallbacks):
     def __call__(self):
@@ -41,6 +40,7 @@ class Fails(actors.DeliverCallbacks):
         raise RuntimeError("planted")
 
 actors.DeliverCallbacks = Fails
+run(["deliver_callbacks"], threads=1)
 """
 
 
@@ -53,7 +53,7 @@ def stage(settings, database):
 
 def arguments(name="callbacks"):
     """The Procfile's command line of *name*, for this interpreter."""
-    return [sys.executable, "-m", *_COMMANDS[name].split()]
+    return [sys.executable, *_COMMANDS[name].split()[1:]]
 
 
 @contextmanager
@@ -98,9 +98,8 @@ def test_sigterm_ends_a_worker_soon_with_its_callback_delivered_and_recorded(sta
 
 def test_a_worker_whose_consumer_thread_died_ends_with_an_error(stage, tmp_path):
     (tmp_path / "half_dead.py").write_text(_HALF_DEAD)
-    command = [word if word != "workers.main:start" else "half_dead:start" for word in arguments()]
 
-    with running(stage, [*command, "--path", ".", str(tmp_path)]) as process:
+    with running(stage, [sys.executable, tmp_path / "half_dead.py"], PYTHONPATH=str(_ROOT)) as process:
         code = process.wait(20)
         told = process.stderr.read()
 
@@ -108,11 +107,8 @@ def test_a_worker_whose_consumer_thread_died_ends_with_an_error(stage, tmp_path)
     assert "consumer_thread_died" in told
 
 
-def test_a_step_that_fails_is_not_tried_again_by_dramatiq(stage, tmp_path):
-    (tmp_path / "failing.py").write_text(_FAILING)
-    command = [word if word != "workers.main:start" else "failing:start" for word in arguments()]
-
-    with running(stage, [*command, "--path", ".", str(tmp_path)]) as process:
+def test_a_step_that_fails_is_not_tried_again_by_dramatiq(stage):
+    with running(stage, [sys.executable, "-c", _FAILING]) as process:
         stage.services.doorbell.ring(jobs.DELIVER_CALLBACKS)
         next(line for line in process.stderr if line == "rung\n")
         process.terminate()
@@ -120,3 +116,55 @@ def test_a_step_that_fails_is_not_tried_again_by_dramatiq(stage, tmp_path):
 
     # A retry would wait in a delay queue, which nobody consumes.
     assert stage.services.broker.client.keys("*.DQ*") == []
+
+
+def test_a_worker_looks_at_once_for_what_a_dead_one_was_rung_for(stage):
+    (callback_id,) = stage.callbacks(stage.endpoint())
+
+    with running(stage, arguments()) as process:
+        stage.receiver.wait_for(len, timeout_s=20)
+        process.terminate()
+        process.wait(15)
+
+    assert stage.row("callbacks", callback_id).state == "done"
+
+
+def test_a_worker_told_to_end_while_it_starts_ends_cleanly(stage):
+    with running(stage, arguments()) as process:
+        until(lambda: blocks_sigterm(process.pid))
+        process.terminate()
+
+        assert process.wait(20) == 0
+
+
+def test_a_second_signal_ends_a_worker_that_drains_at_once(stage):
+    stage.callbacks(stage.endpoint())
+    stage.receiver.set_mode("/callbacks", Mode(kind=ModeKind.SLOW, seconds=4))
+
+    with running(stage, arguments()) as process:
+        stage.receiver.wait_for(len, timeout_s=20)
+        until(lambda: process.terminate() or process.poll() is not None, 2)  # two that come at once count as one
+
+        assert process.returncode == -signal.SIGTERM
+
+
+def test_the_collector_that_rests_while_a_worker_is_wired_works_afterwards():
+    code = "import gc; gc.disable(); from shared import collector; collector.spare_the_living(); print(gc.isenabled())"
+
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=_ROOT).stdout
+
+    assert told == "True\n"
+
+
+def blocks_sigterm(pid):
+    """Whether the main thread of a process waits for SIGTERM instead of dying of it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    blocked = next(line for line in status.splitlines() if line.startswith("SigBlk:")).split()[1]
+    return bool(int(blocked, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def until(predicate, timeout_s=20):
+    deadline = time.monotonic() + timeout_s
+    while not predicate():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
