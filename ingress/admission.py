@@ -21,6 +21,10 @@ from shared.lifecycle import Lane
 _OTP_RESERVE: Final = 0.2
 #: Dials that a pause saves up, in seconds of the pace.
 _BURST_S: Final = 0.2
+#: Nobody dials, though some wait: shorter is nothing, and longer is an outage of which nobody can tell the end, in
+#: seconds. Between them workers are being replaced, and what lasted so long is taken to last as long again.
+_SHORT_S: Final = 1.0
+_OUTAGE_S: Final = 15.0
 #: Longer than any lifetime, in seconds: what never ends counts as this.
 NEVER_S: Final = 2 * 86_400.0
 #: Points of the curve from a place in the queue to all that comes before.
@@ -52,6 +56,8 @@ class Speed:
     bulk_per_s: float | None = None  # while only others did
     call_s: float = 30.0  # how long a call stays in flight
     quick_s: float = 0.01  # from accepting to dialling when nobody waits
+    otp_idle_since: float | None = None  # nobody dials, though otp waits
+    bulk_idle_since: float | None = None  # the same of the other lanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class Limits:
     free: float  # of the lines
     call_s: float
     held_s: float
+    idle_s: float = 0.0  # so long nobody dials, though some wait
 
     def wait_s(self, ahead: float) -> float:
         """Seconds until *ahead* are dialled: by the pace, and by the calls that must end first."""
@@ -76,6 +83,8 @@ def limits(backlog: Backlog, speed: Speed, lane: str) -> Limits:
     """What limits a lane now."""
     is_otp = lane == Lane.OTP
     seen = (speed.otp_per_s or speed.bulk_per_s) if is_otp else (speed.bulk_per_s or speed.otp_per_s)
+    idle_since = speed.otp_idle_since if is_otp else speed.bulk_idle_since
+    idle_s = 0.0 if idle_since is None else backlog.at - idle_since
     lines = max(1.0, backlog.lines if is_otp else math.floor(backlog.lines * (1 - _OTP_RESERVE)))
     return Limits(
         per_s=min(backlog.pace, seen or backlog.pace),
@@ -84,7 +93,13 @@ def limits(backlog: Backlog, speed: Speed, lane: str) -> Limits:
         free=max(0.0, lines - backlog.in_flight),
         call_s=speed.call_s,
         held_s=max(0.0, backlog.held_until - backlog.at),
+        idle_s=idle_s if is_standstill(idle_s, backlog.pace) else 0.0,
     )
+
+
+def is_standstill(idle_s: float, pace: float) -> bool:
+    """Whether nobody dials, rather than somebody slowly."""
+    return idle_s > max(_SHORT_S, 2 / pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +195,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What the sender is told. None: nobody can tell, as it depends on an operator or on 8x8's mind."""
+    """What the sender is told. None: nobody can tell: it depends on an operator, on 8x8's mind, or on idle workers."""
 
     dial_at: float | None
     will_meet_deadline: bool | None
@@ -191,16 +206,23 @@ def estimate(view: Outlook, asked: Asked, now: float) -> Estimate:
     """When the message would be dialled, were it accepted now."""
     backlog = view.backlog
     soonest = max(now, asked.begins) + view.speed.quick_s
-    dial_at = soonest
+    dial_at = likely_at = soonest
+    idle_s = 0.0
     if view.curves:
         # An empty queue is not dialled before something comes.
         begun = backlog.at if backlog.waiting else max(backlog.at, asked.first_since)
-        dial_at = max(soonest, begun + _wait_s(view, asked) + view.speed.quick_s)
+        idle_s = view.limits[asked.lane].idle_s
+        by_speed = begun + _wait_s(view, asked) + view.speed.quick_s
+        dial_at, likely_at = max(soonest, by_speed), max(soonest, by_speed + idle_s)
     probes = [moment for moment in (backlog.probe_at, backlog.source_probe_at.get(asked.source or "")) if moment]
     if probes or asked.lane in backlog.paused:
         not_before = max([soonest, *probes])
         return Estimate(None, None if not_before < asked.deadline else False, not_before)
-    return Estimate(dial_at, dial_at < asked.deadline, dial_at)
+    # Refused is only what the speed forbids: idle workers may be back any moment.
+    late = None if dial_at < asked.deadline else False
+    if idle_s > _OUTAGE_S:
+        return Estimate(None, late, dial_at)
+    return Estimate(likely_at, True if likely_at < asked.deadline else late, dial_at)
 
 
 def _wait_s(view: Outlook, asked: Asked) -> float:

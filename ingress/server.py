@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import io
 import resource
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,6 +53,9 @@ _BODILESS: Final = frozenset({"GET", "HEAD"})
 #: A body must be here after so many seconds; looked at every so many.
 _BODY_S: Final = 20
 _LOOK_S: Final = 1
+#: A process that is to end answers on for so long, in seconds, and asks each client to connect anew, to another.
+_LEAVING_S: Final = 1.0
+_CLOSE: Final = ("connection", "close")
 _PROTOCOLS: Final = {"1": "HTTP/1.0"}
 #: Header names that are remembered: senders use few, but may make up any.
 _NAMES: Final = 256
@@ -78,11 +83,24 @@ class Server:
         #: Requests whose bodies are not all here, in the order they came, each with the loop's time of that.
         self._sending: dict[HTTPProtocol, float] = {}
         self._on_its_way = 0  # bytes of long bodies
+        self._is_leaving = False
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Granian tells on which loop requests will come."""
         self._strands = Strands(loop, ThreadPoolExecutor(_ASIDE_THREADS, thread_name_prefix="aside"))
         self._cut_off_slow_senders(loop)
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # a loop of tests, beside the main thread
+            loop.add_signal_handler(signal.SIGTERM, self._leave, loop)
+
+    def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        """
+        Granian closes idle connections at once when it is told to end, and a request may be on its way on one.
+
+        To SIGINT it listens still, as it did to SIGTERM before.
+        """
+        if not self._is_leaving:
+            self._is_leaving = True
+            loop.call_later(_LEAVING_S, signal.raise_signal, signal.SIGINT)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request, in its turn."""
@@ -107,6 +125,8 @@ class Server:
             answer = _FAILED.answer()
         finally:
             leave()
+        if self._is_leaving:
+            answer[1].append(_CLOSE)
         protocol.response_bytes(*answer)
 
     async def _read(self, path: str, method: str, announced: str | None, protocol: HTTPProtocol) -> bytes | None:

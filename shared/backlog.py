@@ -28,6 +28,7 @@ class Backlog:
     waiting: Mapping[Queue, tuple[Waiting, ...]] = field(default_factory=dict)
     flying: Mapping[str, int] = field(default_factory=dict)  # calls in flight by provider
     dialed: int = 0  # since ever
+    last_dials: Mapping[str, float] = field(default_factory=dict)  # by lane, among the newest calls
     held_until: float = 0.0  # nobody dials before
     paused: frozenset[str] = frozenset()  # lanes, by an operator
     probe_at: float | None = None  # 8x8 refuses the account; it is tried again then
@@ -38,6 +39,10 @@ class Backlog:
     def in_flight(self) -> int:
         """Calls in flight."""
         return sum(self.flying.values())
+
+    def last_dial(self, lanes: Iterable[str]) -> float:
+        """When the last call of these lanes began; 0 if that was long ago."""
+        return max((self.last_dials.get(lane, 0.0) for lane in lanes), default=0.0)
 
     def waits(self, lanes: Iterable[str]) -> int:
         """How many wait in these lanes."""

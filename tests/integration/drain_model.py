@@ -19,6 +19,7 @@ class Message:
     provider: str
     at: float
     deadline: float
+    is_refused: bool = False
     estimated: float | None = None
     dialed: float | None = None
 
@@ -42,6 +43,8 @@ class World:
     flying: list = field(default_factory=list)  # a heap of end, provider
     done: list = field(default_factory=list)
     dialed: int = 0
+    last_dials: dict = field(default_factory=dict)
+    is_stopped: bool = False  # no worker is there
     tokens: float = 0.0
     since: list = field(default_factory=list)
     came: list = field(default_factory=list)
@@ -59,6 +62,7 @@ class World:
         asked = Asked(lane, provider, self.now, message.deadline, since=before)
         told = admission.estimate(self.view, asked, self.now)
         message.estimated = told.dial_at
+        message.is_refused = told.will_meet_deadline is False
         self.waiting.append(message)
         self.since.append(message)
         return message
@@ -81,6 +85,8 @@ class World:
     def dial(self):
         while self.flying and self.flying[0][0] <= self.now:
             heapq.heappop(self.flying)
+        if self.is_stopped:
+            return
         self.tokens = min(self.per_s * 0.2, self.tokens + self.per_s * STEP_S)
         up = {}
         for _, provider in self.flying:
@@ -99,6 +105,7 @@ class World:
             self.waiting.remove(chosen)
             self.tokens -= 1
             self.dialed += 1
+            self.last_dials[chosen.lane] = self.now
             chosen.dialed = self.now + self.quick_s
             up[chosen.provider] = up.get(chosen.provider, 0) + 1
             heapq.heappush(self.flying, (self.now + self.call_s, chosen.provider))
@@ -119,6 +126,7 @@ class World:
             waiting={queue: classes(deadlines, self.now) for queue, deadlines in queues.items()},
             flying=flying,
             dialed=self.dialed,
+            last_dials=dict(self.last_dials),
             quick_s=self.quick_s,
         )
         if self.backlog is not None:

@@ -1,5 +1,9 @@
 """Estimates against a model of the dialling: the median error stays within a fifth of the wait."""
 
+import pytest
+
+from ingress.admission import Speed
+from ingress.learning import Learned
 from tests.integration.drain_model import World, knowing
 
 GOAL = 0.2
@@ -116,6 +120,42 @@ def test_a_speed_once_measured_is_remembered_for_the_next_backlog():
     world.run(30)
 
     assert world.median_error() < GOAL
+
+
+@pytest.mark.parametrize("away_s", [1.3, 2.7, 4.1])
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "new"])
+@pytest.mark.parametrize("begins_after", [0.0, 0.1, 0.2, 0.3, 0.4])
+def test_workers_that_are_replaced_are_no_reason_to_refuse(away_s, is_known, begins_after):
+    world, sent = World(per_s=200, pace=1000), [("otp", "bank", 60, 20), ("alert", "shop", 30, 20)]
+
+    world.run(4 + begins_after, sent)
+    if not is_known:  # the ingress was replaced just before
+        world.learned, world.backlog, world.inflows = Learned(Speed()), None, {}
+    for _ in range(3):
+        world.is_stopped = True
+        world.run(away_s, sent)
+        world.is_stopped, world.per_s = False, 5  # each begins slowly
+        world.run(0.5, sent)
+        world.per_s = 200
+        world.run(4, sent)
+    world.run(5)
+
+    assert not world.waiting
+    assert not any(message.is_refused for message in world.done)
+    assert max(message.dialed - message.at for message in world.done) < 10
+    told = [message for message in world.done if message.estimated]
+    assert max(abs(message.estimated - message.dialed) for message in told) < away_s + 3
+
+
+def test_without_any_worker_messages_are_taken_and_nothing_is_promised():
+    world, sent = World(), [("otp", "bank", 5, 120)]
+    world.run(3, sent)
+    world.is_stopped = True
+
+    world.run(60, sent)
+
+    assert not any(message.is_refused for message in world.waiting)
+    assert all(message.estimated is None for message in world.waiting if message.at > 1_000_020)
 
 
 def test_without_a_backlog_the_estimate_is_the_quick_time():

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from shared import pacing
+from shared.db.queries import backlog
 from shared.db.queries import claim as claims
 from shared.db.queries.pacing import Refused, open_pace, slow_down
 from shared.ids import new_id
@@ -55,6 +56,23 @@ def refuse(stage, *, lines=(), pace_=(), retry_after_s=0.0, limits=PACE):
 
 def account(stage):
     return stage.execute("SELECT *, now() AS now FROM subaccounts")[0]
+
+
+def test_the_backlog_tells_when_each_lane_was_dialled_last(stage):
+    def read():
+        return stage.database.run(lambda c: backlog.read(c, "test_voice", pace=50, lines=500), alone=True)
+
+    before = read()
+    keep(stage, 2)
+    claim(stage, 1)
+    otp = read()
+    keep(stage, 1, lane=Lane.ALERT)
+    waiting = read()
+
+    assert (before.last_dials, otp.dialed, otp.last_dials.keys()) == ({}, 1, {"otp"})
+    assert 0 <= otp.at - otp.last_dial([Lane.OTP]) < 10
+    assert waiting.last_dials == otp.last_dials
+    assert waiting.last_dial([Lane.ALERT]) == 0
 
 
 def let_go(stage, ids):

@@ -110,6 +110,36 @@ def test_nobody_dials_while_8x8_asked_for_a_pause():
     assert wait_s(backlog(held_until=NOW + 30), asked()) == pytest.approx(30)
 
 
+@pytest.mark.parametrize(
+    ("idle_s", "ttl_s", "dialed_after", "holds"),
+    [
+        (0.5, 20, 10, True),  # nothing unusual
+        (3, 20, 13, True),
+        (12, 20, 22, None),  # the workers may be back before
+        (14, 5, 24, False),
+        (16, 20, None, None),  # an outage
+        (3600, 20, None, None),
+        (3600, 5, None, False),
+    ],
+)
+def test_idle_workers_are_a_delay_and_never_a_reason_to_refuse(idle_s, ttl_s, dialed_after, holds):
+    known = replace(backlog(), waiting={("otp", "bank"): (Waiting(100, NOW + 1, NOW + 5),)})
+
+    found = told(known, asked(ttl_s=ttl_s), Speed(otp_idle_since=NOW - idle_s))
+
+    expected = dialed_after and pytest.approx(NOW + dialed_after, abs=0.5)
+    assert (found.dial_at, found.will_meet_deadline) == (expected, holds)
+    assert found.not_before == pytest.approx(NOW + 10, abs=0.5)
+
+
+def test_idle_workers_of_other_lanes_delay_no_otp():
+    known = backlog([("alert", "bank", 100)])
+    speed = Speed(bulk_idle_since=NOW - 60)
+
+    assert wait_s(known, asked(), speed) == pytest.approx(0, abs=0.5)
+    assert told(known, asked("alert"), speed).dial_at is None
+
+
 @pytest.mark.parametrize(("ttl_s", "holds"), [(11, True), (9, False)])
 def test_a_deadline_holds_only_when_dialling_comes_before_it(ttl_s, holds):
     known = replace(backlog(), waiting={("otp", "bank"): (Waiting(100, NOW + 1, NOW + 5),)})

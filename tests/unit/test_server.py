@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import threading
 from types import SimpleNamespace
 
@@ -191,6 +192,27 @@ def test_a_sender_who_leaves_is_not_answered():
     protocol = Protocol(error=ProtocolClosed())
 
     assert ask(scope("/", length(b"x")), protocol) is None
+
+
+def test_who_is_to_end_asks_its_clients_to_leave_and_ends_then(monkeypatch):
+    monkeypatch.setattr(server, "_LEAVING_S", 0.01)
+    before, after = Protocol(b"{}"), Protocol(b"{}")
+
+    async def run():
+        loop, ended, times = asyncio.get_running_loop(), asyncio.Event(), []
+        loop.add_signal_handler(signal.SIGINT, lambda: (times.append(1), ended.set()))  # as granian has it
+        one = Server(echo, Gate())
+        one.__rsgi_init__(loop)
+        await one.__rsgi__(scope(), before)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(ended.wait(), 10)
+        await one.__rsgi__(scope(), after)
+        return times
+
+    assert asyncio.run(run()) == [1]
+    assert "connection" not in before.answer[1]
+    assert (after.answer[0], after.answer[1]["connection"]) == (202, "close")
 
 
 def test_a_sender_who_is_slow_is_cut_off_and_holds_no_turn(monkeypatch):

@@ -31,6 +31,10 @@ WHERE m.status = 'queued' AND m.due_at <= now() AND m.deadline > now()
   AND (b.id IS NULL OR b.busy_until >= m.deadline) {_GROUPED}""")
 
 _LIMITS: Final = text("""
+WITH newest AS MATERIALIZED (
+  SELECT a.number, a.started_at, m.lane, m.created_at, m.scheduled_at
+  FROM (SELECT message_id, number, started_at FROM dial_attempts ORDER BY attempt_id DESC LIMIT 20) a
+  JOIN messages m ON m.id = a.message_id)
 SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS at,
   LEAST(:pace, CASE WHEN s.pace_cut_at > now() - interval '5 minutes' THEN s.pace_refused END)::float8 AS pace,
   LEAST(:lines, s.lines)::float8 AS lines,
@@ -42,10 +46,10 @@ SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS at,
   (SELECT json_object_agg(name, EXTRACT(EPOCH FROM probe_at)) FROM breakers WHERE scope = 'source') AS sources,
   (SELECT json_object_agg(provider_id, calls) FROM (
     SELECT provider_id, count(*) AS calls FROM messages WHERE busy_until > now() GROUP BY provider_id) f) AS flying,
-  (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY EXTRACT(EPOCH FROM a.started_at - m.created_at))
-   FROM (SELECT message_id, number, started_at FROM dial_attempts ORDER BY attempt_id DESC LIMIT 20) a
-   JOIN messages m ON m.id = a.message_id
-   WHERE a.number = 1 AND m.scheduled_at IS NULL AND a.started_at > now() - interval '1 minute') AS quick_s
+  (SELECT json_object_agg(lane, began_at) FROM (
+    SELECT lane, EXTRACT(EPOCH FROM max(started_at)) AS began_at FROM newest GROUP BY lane) d) AS last_dials,
+  (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY EXTRACT(EPOCH FROM started_at - created_at)) FROM newest
+   WHERE number = 1 AND scheduled_at IS NULL AND started_at > now() - interval '1 minute') AS quick_s
 FROM (SELECT 1) AS one LEFT JOIN subaccounts s ON s.subaccount_id = :subaccount_id
 """)
 
@@ -71,6 +75,7 @@ def read(connection: Connection, subaccount_id: str, *, pace: float, lines: floa
         waiting=_by_queue(rows),
         flying=limits.flying or {},
         dialed=limits.dialed,
+        last_dials=limits.last_dials or {},
         held_until=limits.held_until,
         paused=frozenset(limits.paused or ()),
         probe_at=limits.probe_at,
