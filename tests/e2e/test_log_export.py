@@ -41,10 +41,11 @@ def test_a_sweeper_killed_while_it_asks_the_log_neither_forgets_nor_repeats_with
         stage.rows("UPDATE log_exports SET due_at = now() WHERE state = 'open' RETURNING 1")  # the lease ends
     told = stage.callback("killed-asking", timeout=60)
 
+    # On the same stage other tests leave calls in doubt, which have exports of their own: each is judged by itself.
     exports = stage.rows("SELECT jobs FROM log_exports")
     assert told["status"] == "delivered"
     assert len(stage.simulator.ledger.of(number)) == 1
-    assert sum(jobs for (jobs,) in exports) <= 4
+    assert max(jobs for (jobs,) in exports) <= 3  # one, and another after each kill
 
 
 def test_a_call_that_was_never_made_is_made_once_when_its_sender_wants_that(stage):
