@@ -14,6 +14,7 @@ from deploy.chaos.receiver import read_ledger
 from deploy.chaos.records import Attempt, Evidence, Post, Row, Session
 from deploy.chaos.stage import Stage
 from shared.db import conservation
+from shared.lifecycle import FINAL_EVENT_TYPES
 
 _AUDIT_GRACE_S = 15.0
 
@@ -26,7 +27,9 @@ SELECT count(*) FROM messages m WHERE m.created_at >= to_timestamp(:since) AND (
 _ROWS = text("""
 SELECT m.id, m.message_id, m.status, m.reason, m.content IS NOT NULL AS has_text,
   m.max_attempts + m.spare_attempts AS most_calls, extract(epoch FROM m.created_at)::float8 AS created_at,
-  extract(epoch FROM m.finished_at)::float8 AS finished_at,
+  -- A correction comes later: what counts is when the message was first told to be final.
+  extract(epoch FROM LEAST(m.finished_at, (SELECT min(f.occurred_at) FROM feed_events f
+    WHERE f.message_id = m.id AND f.type = ANY (:finals))))::float8 AS finished_at,
   EXISTS (SELECT 1 FROM callbacks c WHERE c.message_id = m.id AND c.state = 'parked') AS is_parked
 FROM messages m WHERE m.created_at >= to_timestamp(:since)
 """)
@@ -34,6 +37,8 @@ _ATTEMPTS = text("""
 SELECT a.attempt_id, a.message_id AS id, a.number FROM dial_attempts a JOIN messages m ON m.id = a.message_id
 WHERE m.created_at >= to_timestamp(:since)
 """)
+
+_FORMER = text("SELECT message_id FROM messages WHERE created_at < to_timestamp(:since)")
 
 
 def count_open(connection: Connection, since: float) -> int:
@@ -53,13 +58,16 @@ def gather(stage: Stage, histories: Sequence[Path], since: float) -> Evidence:
         deliveries = read_ledger(ledger)
     with stage.database.transaction() as connection:
         known = {"since": since}
-        rows = [Row(**row._mapping) for row in connection.execute(_ROWS, known)]  # noqa: SLF001  SQLAlchemy's own way
+        finals = {"finals": list(FINAL_EVENT_TYPES)}
+        rows = [Row(**row._mapping) for row in connection.execute(_ROWS, known | finals)]  # noqa: SLF001  SQLAlchemy's own way
         attempts = [Attempt(**row._mapping) for row in connection.execute(_ATTEMPTS, known)]  # noqa: SLF001
         audit = {one.kind: one.ids for one in conservation.findings(connection, _AUDIT_GRACE_S)}
+        former = {row.message_id for row in connection.execute(_FORMER, known)}
     return Evidence(
         history=history.read(histories),
         sessions=tuple(call for call in calls if call.accepted_at >= since),
-        deliveries=tuple(one for one in deliveries if one.at >= since),
+        # What an earlier drill left undetermined may be corrected in this one.
+        deliveries=tuple(one for one in deliveries if one.at >= since and one.message_id not in former),
         rows=tuple(rows),
         attempts=tuple(attempts),
         audit=audit,
