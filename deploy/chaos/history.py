@@ -44,7 +44,7 @@ class History:
 
     def note(self, kind: Kind, **facts: Any) -> None:
         """Write an event down. One that comes after the end, from a thread that is late, is dropped."""
-        line = json.dumps({"at": round(self.now_s(), 4), "wall": round(time.time(), 4), "kind": kind, **facts})
+        line = json.dumps({"at": round(self.now_s(), 9), "wall": round(time.time(), 4), "kind": kind, **facts})
         with self._turn:
             if not self._file.closed:
                 self._file.write(line + "\n")

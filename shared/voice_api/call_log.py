@@ -122,7 +122,8 @@ class LogReader:
 
     def _record(self, record: str) -> None:
         try:
-            cells = next(csv.reader([record], strict=True), [])
+            # A carriage return alone is no end of a row here; unquoted, the reader would refuse it.
+            cells = next(csv.reader([record.rstrip("\r\n").replace("\r", " ")], strict=True), [])
         except csv.Error:
             raise UnreadableLog("it is no CSV") from None
         if not cells:
