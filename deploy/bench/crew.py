@@ -64,7 +64,7 @@ class Crew:
         deadline = time.monotonic() + _SETTLE_S
         before = sum(self.spent_s().values())
         while time.monotonic() < deadline:
-            time.sleep(_REST_S)
+            time.sleep(_REST_S)  # the time over which rest is measured
             spent = sum(self.spent_s().values())
             if spent - before < _REST_SHARE * _REST_S:
                 return
@@ -96,7 +96,7 @@ class Crew:
                     self._ready_url is None or requests.get(self._ready_url, timeout=1).ok
                 ):
                     return
-            time.sleep(_LOOK_S)
+            time.sleep(_LOOK_S)  # other processes boot, and tell nobody
         raise CrewError(f"{', '.join(sorted(wanted))} did not come up: see {self._log.name}")
 
 

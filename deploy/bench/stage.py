@@ -21,16 +21,15 @@ from deploy.commands.providers import create_provider
 from deploy.demo.surroundings import environment_of
 from deploy.engines import Engines
 from deploy.procfile import Process, scaled
+from deploy.trial import HOST, settings_for
 from shared.db.database import Database
 from shared.db.migrate import migrate
 from shared.db.tables import METADATA
 from shared.services import Services, build_services
-from shared.settings import Settings
 
 SUBACCOUNT: Final = "bench_voice"
 SOURCE: Final = "+6531580001"
 TOKEN: Final = "bench-webhook-token"  # noqa: S105  of a simulated 8x8
-_HOST: Final = "127.0.0.1"
 _STATEMENT_S: Final = 600.0
 
 #: Tables that a run does not fill.
@@ -39,27 +38,15 @@ _KEPT: Final = frozenset(
 )
 
 
-def settings_for(engines: Engines, folder: Path, voice_url: str) -> Settings:
-    """Production's settings, with the pace out of the way."""
-    return Settings.load(
-        _env_file=None,
-        eight_x_eight_api_key="bench-api-key",
-        eight_x_eight_subaccount_id=SUBACCOUNT,
-        eight_x_eight_base_url=voice_url,
-        eight_x_eight_export_url=voice_url,
-        outbound_phone_number=SOURCE,
-        webhook_auth_token=TOKEN,
-        ringpost_data_key=base64.b64encode(bytes(range(32))).decode(),
-        ringpost_data_dir=folder,
-        database_url=engines.database_url,
-        redis_url=engines.redis_url,
-        port=fleet.free_port(_HOST),
-        web_concurrency=2,
-        callback_allowed_networks="127.0.0.0/8",
-        dials_per_second=5000,
-        max_calls_in_flight=50_000,
-        log_level="WARNING",
-    )
+#: What the generator's 8x8 knows, and the pace out of the way.
+_OURS: Final[dict[str, Any]] = {
+    "eight_x_eight_subaccount_id": SUBACCOUNT,
+    "outbound_phone_number": SOURCE,
+    "webhook_auth_token": TOKEN,
+    "dials_per_second": 5000,
+    "max_calls_in_flight": 50_000,
+    "log_level": "WARNING",
+}
 
 
 def basic(key: tuple[str, str]) -> dict[str, str]:
@@ -87,7 +74,13 @@ class Stage:
             )
             stack.callback(self.database.close)
             migrate(self.database)
-            self.standard = settings_for(self.engines, self._folder / "data", self._generator.voice_url)
+            self.standard = settings_for(
+                self.engines.database_url,
+                self.engines.redis_url,
+                self._folder / "data",
+                self._generator.voice_url,
+                **_OURS,
+            )
             self.settings = self.standard
             self.services: Services = build_services(self.settings, application="ringpost-bench")
             stack.callback(self.services.close)
@@ -108,7 +101,7 @@ class Stage:
     @property
     def url(self) -> str:
         """The ingress."""
-        return f"http://{_HOST}:{self.settings.port}"
+        return f"http://{HOST}:{self.settings.port}"
 
     @property
     def submit_url(self) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import requests
 from sqlalchemy import text
@@ -25,14 +24,12 @@ from deploy.receiver import Mode, ModeKind, Receiver
 from deploy.simulator.server import Simulator
 from deploy.simulator.settings import SimulatorSettings
 from deploy.supervisor import Supervisor
+from deploy.trial import SHRUNK, TrialError, settings_for, takes_messages, wait_until
 from shared import failpoints
 from shared.db import conservation
 from shared.db.database import Database
 from shared.db.migrate import migrate
-from shared.settings import Settings
 
-_TOKEN: Final = "webhook-token"  # noqa: S105  of a simulated 8x8
-_SUBACCOUNT: Final = "chaos_voice"
 _READY_S: Final = 60
 _DRAIN_S: Final = 10
 _ACCEPT_S: Final = 30  # the ingress starts its dead workers again after 3.5 s each
@@ -40,31 +37,12 @@ _TTL_S: Final = 15
 _SCHEDULED_S: Final = 1.5
 
 #: Leases and waits as short as they may be.
-_SHRUNK: Final[dict[str, Any]] = {
+_SHRUNK: Final = SHRUNK | {
     "dial_timeout_seconds": 2,
     "call_lease_seconds": 5,
     "ring_seconds": 1,
     "vss_grace_seconds": 1,
-    "callback_schedule": "0.5,1,2,4,4,4,4",
-    "callback_timeout_seconds": 2,
-    "callback_connect_seconds": 1,
-    "sweep_interval_seconds": 0.5,
-    "dials_per_second": 1000,
-    "max_calls_in_flight": 5000,
 }
-
-
-class DrillError(Exception):
-    """The service does not come to what a drill waits for; the text says to what."""
-
-
-def wait_until(predicate: Callable[[], object], timeout_s: float, what: str) -> None:
-    """Return when *predicate* holds. Raises ``DrillError``."""
-    deadline = time.monotonic() + timeout_s
-    while not predicate():
-        if time.monotonic() > deadline:
-            raise DrillError(f"not within {timeout_s} s: {what}")
-        time.sleep(0.05)
 
 
 class DrillStage:
@@ -97,13 +75,16 @@ class DrillStage:
         stack.callback(self.database.close)
         migrate(self.database)
         self.simulator = stack.enter_context(
-            Simulator(SimulatorSettings(subaccount_id=_SUBACCOUNT, time_scale=0.05, outcomes_by_suffix=False))
+            Simulator(SimulatorSettings(subaccount_id="trial_voice", time_scale=0.05, outcomes_by_suffix=False))
         )
         self.receiver = stack.enter_context(Receiver())
-        self.settings = self._settings()
+        self.settings = settings_for(
+            self.engines.database_url, self.engines.redis_url, self.data_dir, self.simulator.url, **_SHRUNK
+        )
         self.url = f"http://127.0.0.1:{self.settings.port}"
+        token = self.settings.webhook_auth_token.get_secret_value()
         for kind in ("VCA", "VSS"):
-            self.simulator.register_webhook(kind, f"{self.url}/api/webhooks/{kind.lower()}", _TOKEN)
+            self.simulator.register_webhook(kind, f"{self.url}/api/webhooks/{kind.lower()}", token)
         with self.database.transaction() as connection:
             made = create_provider(connection, self.settings, "bank", None, f"{self.receiver.url}/callbacks")
         self._key = (str(made["key_id"]), str(made["secret"]))
@@ -112,32 +93,13 @@ class DrillStage:
         stack.callback(self._stop, list(fleet_roles()))
         self.arm({})
 
-    def _settings(self) -> Settings:
-        return Settings.load(
-            _env_file=None,
-            eight_x_eight_api_key="simulator-api-key",
-            eight_x_eight_subaccount_id=_SUBACCOUNT,
-            eight_x_eight_base_url=self.simulator.url,
-            eight_x_eight_export_url=self.simulator.url,
-            outbound_phone_number="+6531580001",
-            webhook_auth_token=_TOKEN,
-            ringpost_data_key=base64.b64encode(bytes(range(32))).decode(),
-            ringpost_data_dir=self.data_dir,
-            database_url=self.engines.database_url,
-            redis_url=self.engines.redis_url,
-            port=fleet.free_port("127.0.0.1"),
-            web_concurrency=2,
-            callback_allowed_networks="127.0.0.0/8",
-            **_SHRUNK,
-        )
-
     def arm(self, armings: Mapping[str, Sequence[str]]) -> None:
         """Drain the roles whose armings change, start them armed so, and return when messages are taken."""
         changed = [role for role in fleet_roles() if self._armings.get(role) != ";".join(armings.get(role, ()))]
         self._stop(changed)
         for role in changed:
             self._start_role(role, ";".join(armings.get(role, ())))
-        wait_until(self._is_ready, _READY_S, "messages are taken")
+        wait_until(lambda: takes_messages(self.url), "messages are taken", _READY_S)
 
     def _start_role(self, role: str, armed: str) -> None:
         environment = self._environment | {failpoints.VARIABLE: armed}
@@ -150,12 +112,6 @@ class DrillStage:
         stopping = [self._roles.pop(role) for role in roles if role in self._roles]
         for supervisor in stopping:
             supervisor.stop()
-
-    def _is_ready(self) -> bool:
-        try:
-            return requests.get(f"{self.url}/readyz", timeout=2).ok
-        except requests.RequestException:
-            return False
 
     def submit(self, name: str, *, is_scheduled: bool = False) -> None:
         """Ask for one call until it is accepted, as a provider does."""
@@ -179,7 +135,7 @@ class DrillStage:
                 self.numbers[name] = number
                 return
             time.sleep(0.1)
-        raise DrillError(f"{name} was never accepted: {reply is not None and reply.text}")
+        raise TrialError(f"{name} was never accepted: {reply is not None and reply.text}")
 
     def fail_next_callback(self) -> None:
         """Let the provider refuse one callback, so that it is repeated."""
@@ -187,7 +143,7 @@ class DrillStage:
 
     def wait_for_end(self, timeout_s: float) -> None:
         """Return when nothing is open any more: no message, no callback, no webhook."""
-        wait_until(lambda: not self._open(), timeout_s, f"all is final and told; still open: {self._open()}")
+        wait_until(lambda: not self._open(), "all is final and told", timeout_s)
 
     def _open(self) -> dict[str, int]:
         counted = text("""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,61 +22,32 @@ from deploy.commands.providers import create_provider
 from deploy.demo.surroundings import environment_of
 from deploy.engines import Engines
 from deploy.supervisor import Supervisor
+from deploy.trial import HOST, SHRUNK, settings_for, takes_messages, wait_until
 from shared.db.database import Database
 from shared.db.migrate import migrate
-from shared.settings import Settings
 
-_HOST: Final = "127.0.0.1"
-_KEY: Final = "chaos-api-key"
-_SUBACCOUNT: Final = "chaos_voice"
-_TOKEN: Final = "chaos-webhook-token"  # noqa: S105  of a simulated 8x8
 _TIME_SCALE: Final = 0.1  # a call of 12 s lasts 1.2 s, and 8x8 repeats a summary for 13 s
 _PROXY_SEED: Final = 8
 _STARTING_S: Final = 60.0
 _PATIENCE_S: Final = 30.0
-_LOOK_S: Final = 0.05
 _STATEMENT_S: Final = 60.0
 
 
-class StageError(Exception):
-    """Something does not come to pass; the text says what."""
-
-
-def settings_for(database_url: str, redis_url: str, folder: Path, voice_url: str) -> Settings:
-    """Production's settings with shrunk times, so that what 8x8 never tells is given up within a drill."""
-    return Settings.load(
-        _env_file=None,
-        eight_x_eight_api_key=_KEY,
-        eight_x_eight_subaccount_id=_SUBACCOUNT,
-        eight_x_eight_base_url=voice_url,
-        eight_x_eight_export_url=voice_url,
-        outbound_phone_number="+6531580001",
-        webhook_auth_token=_TOKEN,
-        ringpost_data_key=base64.b64encode(bytes(range(32))).decode(),
-        ringpost_data_dir=folder,
-        database_url=database_url,
-        redis_url=redis_url,
-        port=fleet.free_port(_HOST),
-        web_concurrency=2,
-        allowed_countries="*",
-        callback_allowed_networks="127.0.0.0/8",
-        dials_per_second=1000,
-        max_calls_in_flight=5000,
-        dial_timeout_seconds=4,
-        call_lease_seconds=8,
-        vss_grace_seconds=3,
-        ring_seconds=3,
-        answer_seconds=2,
-        breaker_seconds=2,
-        export_interval_seconds=2,
-        export_delay_seconds=2,
-        export_timeout_seconds=5,
-        callback_schedule="0.5,1,2,4,4,4,4,4,4,4",
-        callback_timeout_seconds=2,
-        callback_connect_seconds=1,
-        sweep_interval_seconds=0.5,
-        log_level="WARNING",
-    )
+#: What 8x8 never tells is given up within a drill.
+_SHRUNK: Final = SHRUNK | {
+    "allowed_countries": "*",
+    "dial_timeout_seconds": 4,
+    "call_lease_seconds": 8,
+    "vss_grace_seconds": 3,
+    "ring_seconds": 3,
+    "answer_seconds": 2,
+    "breaker_seconds": 2,
+    "export_interval_seconds": 2,
+    "export_delay_seconds": 2,
+    "export_timeout_seconds": 5,
+    "callback_schedule": "0.5,1,2,4,4,4,4,4,4,4",
+    "log_level": "WARNING",
+}
 
 
 class Stage:
@@ -104,32 +73,27 @@ class Stage:
         self._held.close()
 
     def _start(self, stack: ExitStack) -> None:
-        data = self.folder / "data"
-        self.engines = stack.enter_context(Engines(data))
-        self.database = Database(
-            self.engines.database_url,
-            application="chaos",
-            pool_size=2,
-            statement_timeout_s=_STATEMENT_S,
-            by_index=False,
-        )
-        stack.callback(self.database.close)
-        migrate(self.database)
-        voice_port, receiver_port = fleet.free_port(_HOST), fleet.free_port(_HOST)
-        self.voice_url = f"http://{_HOST}:{voice_port}"
+        self._start_engines(stack)
+        voice_port, receiver_port = fleet.free_port(HOST), fleet.free_port(HOST)
+        self.voice_url = f"http://{HOST}:{voice_port}"
         self.proxy = stack.enter_context(FaultProxy(_PROXY_SEED, self.folder))
         self.settings = settings_for(
             f"{self._through(POSTGRES, self.engines.database_url)}?sslmode=disable&gssencmode=disable",
             self._through(REDIS, self.engines.redis_url),
-            data,
+            self.folder / "data",
             self._through(VOICE, self.voice_url),
+            **_SHRUNK,
         )
-        self.url = f"http://{_HOST}:{self.settings.port}"
+        self.url = f"http://{HOST}:{self.settings.port}"
         with self.database.transaction() as connection:
-            callback_url = self._through(RECEIVER, f"http://{_HOST}:{receiver_port}/callbacks")
+            callback_url = self._through(RECEIVER, f"http://{HOST}:{receiver_port}/callbacks")
             made = create_provider(connection, self.settings, "chaos", ["*"], callback_url)
         self.headers = basic((str(made["key_id"]), str(made["secret"])))
-        options = {"api_key": _KEY, "subaccount_id": _SUBACCOUNT, "time_scale": _TIME_SCALE}
+        options = {
+            "api_key": self._key,
+            "subaccount_id": self.settings.eight_x_eight_subaccount_id,
+            "time_scale": _TIME_SCALE,
+        }
         voice = stack.enter_context(simulator(voice_port, self.log, **options))
         receiver = stack.enter_context(Companion("deploy.chaos.receiver", self.log))
         secrets = {"/callbacks": [made["callback_secret"]]}
@@ -139,6 +103,18 @@ class Stage:
         for kind in ("VCA", "VSS"):
             self._register(kind)
         self._start_processes(stack)
+
+    def _start_engines(self, stack: ExitStack) -> None:
+        self.engines = stack.enter_context(Engines(self.folder / "data"))
+        self.database = Database(
+            self.engines.database_url,
+            application="chaos",
+            pool_size=2,
+            statement_timeout_s=_STATEMENT_S,
+            by_index=False,
+        )
+        stack.callback(self.database.close)
+        migrate(self.database)
 
     def _start_processes(self, stack: ExitStack) -> None:
         log = stack.enter_context(self.log.open("a"))
@@ -153,9 +129,10 @@ class Stage:
         return url_through(url, self.proxy.front(link, upstream_of(url)))
 
     def _register(self, kind: str) -> None:
-        url = f"{self.voice_url}/api/v1/subaccounts/{_SUBACCOUNT}/webhooks"
-        webhook = {"type": kind, "url": f"{self.url}/api/webhooks/{kind.lower()}", "httpAuthHeader": _TOKEN}
-        requests.post(url, json=webhook, headers={"Authorization": f"Bearer {_KEY}"}, timeout=5).raise_for_status()
+        url = f"{self.voice_url}/api/v1/subaccounts/{self.settings.eight_x_eight_subaccount_id}/webhooks"
+        token = self.settings.webhook_auth_token.get_secret_value()
+        webhook = {"type": kind, "url": f"{self.url}/api/webhooks/{kind.lower()}", "httpAuthHeader": token}
+        requests.post(url, json=webhook, headers={"Authorization": f"Bearer {self._key}"}, timeout=5).raise_for_status()
 
     def _tell_exit(self, name: str, pid: int, _code: int, _delay_s: float) -> None:
         self.on_exit(name, pid)
@@ -164,6 +141,10 @@ class Stage:
         self.supervisor.stop()
         for process in victims.all_processes_of(self.settings.ringpost_data_dir):
             process.kill()
+
+    @property
+    def _key(self) -> str:
+        return self.settings.eight_x_eight_api_key.get_secret_value()
 
     @property
     def submit_url(self) -> str:
@@ -183,23 +164,13 @@ class Stage:
 
     def await_ready(self, timeout_s: float = _PATIENCE_S) -> None:
         """Return when messages are taken and each process of the Procfile has its child at work."""
-        self.wait_until(self._is_ready, "the ingress is ready", timeout_s)
+        self.wait_until(lambda: takes_messages(self.url), "the ingress is ready", timeout_s)
         for role in self.roles:
             self.wait_until(lambda role=role: bool(self.workers(role)), f"{role} runs", timeout_s)  # type: ignore[misc]
 
-    def _is_ready(self) -> bool:
-        try:
-            return requests.get(f"{self.url}/readyz", timeout=2).ok
-        except requests.RequestException:
-            return False
-
     def wait_until(self, predicate: Callable[[], bool], what: str, timeout_s: float = _PATIENCE_S) -> None:
-        """Look until *predicate* holds; ``StageError`` when it does not in time."""
-        deadline = time.monotonic() + timeout_s
-        while not predicate():
-            if time.monotonic() > deadline:
-                raise StageError(f"not within {timeout_s:g} s: {what}; see {self.log}")
-            time.sleep(_LOOK_S)
+        """Look until *predicate* holds; ``TrialError`` when it does not in time."""
+        wait_until(predicate, f"{what}; see {self.log}", timeout_s)
 
     def workers(self, role: str) -> list[int]:
         """The pids of a role's processes that work."""

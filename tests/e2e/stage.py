@@ -1,6 +1,5 @@
 """The conductor: the whole service as real processes, with 8x8 and a provider at its two ends."""
 
-import base64
 import itertools
 import os
 import socket
@@ -14,7 +13,7 @@ import requests
 from sqlalchemy import text
 from standardwebhooks import Webhook
 
-from deploy import fleet
+from deploy import fleet, trial
 from deploy.chaos.victims import all_processes_of, kill, master_of, workers_of
 from deploy.commands.providers import create_provider
 from deploy.demo.surroundings import environment_of
@@ -25,7 +24,6 @@ from deploy.simulator.settings import SimulatorSettings
 from deploy.supervisor import Supervisor
 from shared.db.database import Database
 from shared.db.migrate import migrate
-from shared.settings import Settings
 
 TOKEN = "webhook-token"
 RINGPOST = Path(sys.executable).with_name("ringpost")
@@ -57,34 +55,20 @@ def free_port():
 
 def settings_for(engines, data_dir, simulator_url, port):
     """Production's settings with shrunk times."""
-    return Settings.load(
-        _env_file=None,
-        eight_x_eight_api_key="simulator-api-key",
-        eight_x_eight_subaccount_id="e2e_voice",
-        eight_x_eight_base_url=simulator_url,
-        eight_x_eight_export_url=simulator_url,
-        outbound_phone_number="+6531580001",
-        webhook_auth_token=TOKEN,
-        ringpost_data_key=base64.b64encode(bytes(range(32))).decode(),
-        ringpost_data_dir=data_dir,
-        database_url=engines.database_url,
-        redis_url=engines.redis_url,
-        port=port,
-        web_concurrency=2,
-        legacy_admin_auth=True,
-        callback_allowed_networks="127.0.0.0/8",
-        dials_per_second=1000,
-        max_calls_in_flight=5000,
-        dial_timeout_seconds=4,
-        call_lease_seconds=12,
-        vss_grace_seconds=5,
-        ring_seconds=5,
-        callback_schedule="0.5,1,2,4,4,4,4",
-        callback_timeout_seconds=2,
-        callback_connect_seconds=1,
-        sweep_interval_seconds=0.5,
-        export_interval_seconds=1,
-        export_delay_seconds=0,
+    changes = {
+        "eight_x_eight_subaccount_id": "e2e_voice",
+        "webhook_auth_token": TOKEN,
+        "port": port,
+        "legacy_admin_auth": True,
+        "dial_timeout_seconds": 4,
+        "call_lease_seconds": 12,
+        "vss_grace_seconds": 5,
+        "ring_seconds": 5,
+        "export_interval_seconds": 1,
+        "export_delay_seconds": 0,
+    }
+    return trial.settings_for(
+        engines.database_url, engines.redis_url, data_dir, simulator_url, **(trial.SHRUNK | changes)
     )
 
 
@@ -114,9 +98,8 @@ class Stage:
         settings = SimulatorSettings(subaccount_id="e2e_voice", time_scale=TIME_SCALE, outcomes_by_suffix=False)
         self.simulator = stack.enter_context(Simulator(settings))
         self.receiver = stack.enter_context(Receiver())
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.settings = settings_for(self.engines, self.data_dir, self.simulator.url, port)
+        self.settings = settings_for(self.engines, self.data_dir, self.simulator.url, free_port())
+        self.url = f"http://127.0.0.1:{self.settings.port}"
         for kind in ("VCA", "VSS"):
             self.simulator.register_webhook(kind, f"{self.url}/api/webhooks/{kind.lower()}", TOKEN)
         with self.database.transaction() as connection:

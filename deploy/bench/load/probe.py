@@ -48,7 +48,7 @@ class _Client:
                 body = asked["body"].replace("{id}", f"probe-{asked['first_phone'] + number}")
                 body = body.replace("{phone}", str(asked["first_phone"] + number))
                 self.answers.append(_exchange(line, post(asked["url"], body.encode(), asked["headers"])))
-                time.sleep(asked["pause_s"])
+                time.sleep(asked["pause_s"])  # a probe adds next to no load
 
 
 def _exchange(line: socket.socket, request: bytes) -> dict[str, float]:

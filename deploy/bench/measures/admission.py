@@ -42,7 +42,7 @@ def admission(scene: Scene) -> Measured:
         message_id, sent, estimated = _probe(scene, number)
         if estimated is not None:
             told[message_id] = (sent, estimated)
-        time.sleep(_PROBE_EVERY_S)
+        time.sleep(_PROBE_EVERY_S)  # the probes are spread over the backlog
     scene.tell("waiting for the probes' calls")
     dialled = _dialled(scene, list(told), count / _PER_SECOND + 20)
     errors = [abs(told[one][1] - at) / max(0.5, at - told[one][0]) for one, at in dialled.items()]
@@ -81,4 +81,4 @@ def _dialled(scene: Scene, message_ids: list[str], within_s: float) -> dict[str,
             rows = connection.execute(statement, {"ids": message_ids}).all()
         if len(rows) == len(message_ids) or time.monotonic() > deadline:
             return {row.message_id: row.at.timestamp() for row in rows}
-        time.sleep(0.2)
+        time.sleep(0.2)  # a look costs the database that is measured

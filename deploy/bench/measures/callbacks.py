@@ -72,7 +72,7 @@ class _Rounds:
         fast = [place for place in counts if place in _FAST]
         deadline = time.monotonic() + _LIMIT_S
         while _open(self._scene, [endpoints[place] for place in fast]) and time.monotonic() < deadline:
-            time.sleep(_LOOK_S)
+            time.sleep(_LOOK_S)  # a look costs the database that is measured
         arrivals = self._scene.generator.arrivals()
         return sum(arrivals[place]["rate"] or 0.0 for place in fast)
 

@@ -90,7 +90,7 @@ def held(scene: Scene, lane: Lane) -> Iterator[None]:
     with stage.database.transaction() as connection:
         operations.pause_lane(connection, lane)
     yield
-    time.sleep(_SETTLE_S)
+    time.sleep(_SETTLE_S)  # claims under way end
     with stage.database.transaction() as connection:
         operations.resume_lane(connection, lane)
     stage.services.doorbell.ring(jobs.PLACE_CALLS[lane])

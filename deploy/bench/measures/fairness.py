@@ -120,7 +120,7 @@ def _wait(scene: Scene, above: int, upto: int) -> None:
 
 def _take_away(scene: Scene) -> None:
     with held(scene, Lane.NOTIFICATION):
-        time.sleep(_ENDS_S)
+        time.sleep(_ENDS_S)  # calls that are up end, before their rows go
         scene.stage.clear()
 
 

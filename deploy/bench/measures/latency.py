@@ -55,7 +55,7 @@ def idle(scene: Scene) -> Measured:
     rest_s = scene.seconds(5, 10)
     scene.tell(f"nothing for {rest_s:.0f} s")
     before, began = scene.stage.spent_s(), time.monotonic()
-    time.sleep(rest_s)
+    time.sleep(rest_s)  # the time over which idleness is measured
     after, took_s = scene.stage.spent_s(), time.monotonic() - began
     shares = {role: 100 * (after[role] - before.get(role, 0.0)) / took_s for role in after}
     workers = {role: share for role, share in shares.items() if role != "web"}
