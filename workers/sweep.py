@@ -29,6 +29,7 @@ from workers.ask_log_export import keep_asking
 from workers.refresh_voices import keep_fresh
 
 _PAGE: Final = 500
+_ENDS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 #: Statuses that do not outlast their due time.
 _SWEPT: Final = (Status.SCHEDULED, Status.DIALING, Status.DIAL_UNKNOWN, Status.PLACED, Status.ANSWERED)
 #: Who is rung for what waits.
@@ -212,16 +213,17 @@ def _ring(services: Services, waiting: frozenset[sweep.Waiting]) -> None:
 def main() -> None:
     """The sweeper process: a round, a pause, until SIGTERM."""
     lifeline.die_with_parent()
+    # Blocked in all threads, and fetched between two rounds: a handler that sets an Event would wait for ever where it
+    # interrupts whoever holds that Event's lock.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     settings = Settings.load()
     log.configure(settings.log_format, settings.log_level)
     services = build_services(settings, application="ringpost-sweeper")
     process = f"sweeper {socket.gethostname()} {os.getpid()}"
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
     threading.Thread(target=keep_fresh, args=(services, stop), name="voices", daemon=True).start()
     threading.Thread(target=keep_asking, args=(services, stop), name="log-exports", daemon=True).start()
-    while not stop.is_set():
+    while True:
         try:
             sweep_once(services, process)
         except Exception as error:  # noqa: BLE001  the sweeper outlives every failure; the next round repeats the work
@@ -229,7 +231,9 @@ def main() -> None:
                 events.warning("database_away", process="sweeper")
             else:
                 events.exception("sweep_failed")
-        stop.wait(settings.sweep_interval_seconds)
+        if signal.sigtimedwait(_ENDS, settings.sweep_interval_seconds) is not None:
+            break
+    stop.set()
     services.close()
 
 

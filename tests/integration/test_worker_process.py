@@ -148,6 +148,17 @@ def test_a_second_signal_ends_a_worker_that_drains_at_once(stage):
         assert process.returncode == -signal.SIGTERM
 
 
+def test_a_sweeper_ends_however_many_signals_tell_it_to(stage):
+    """The kernel, a supervisor and a person may all send one, and each may come while another is being handled."""
+    with running(stage, arguments("sweeper"), SWEEP_INTERVAL_SECONDS="0.1") as process:
+        until(lambda: stage.database.run(lambda c: c.exec_driver_sql("SELECT FROM heartbeats").rowcount))
+        ends_at = time.monotonic() + 10
+        while process.poll() is None and time.monotonic() < ends_at:
+            process.terminate()
+
+        assert process.wait(1) == 0
+
+
 def test_the_collector_that_rests_while_a_worker_is_wired_works_afterwards():
     code = "import gc; gc.disable(); from shared import collector; collector.spare_the_living(); print(gc.isenabled())"
 
