@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import cycle
 from typing import IO, Final, TextIO
 
+from deploy.procfile import Process
 from shared.lifeline import die_with_parent
 
 COLOURS: Final = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")  # ANSI foregrounds
@@ -39,7 +40,7 @@ class Output:
 class Child:
     """A process in a session of its own, which the kernel tells to drain when its supervisor dies."""
 
-    def __init__(self, name: str, argv: Sequence[str], env: Mapping[str, str], output: Output) -> None:
+    def __init__(self, name: str, process: Process, output: Output) -> None:
         """
         Start it.
 
@@ -49,13 +50,13 @@ class Child:
         self._name = name
         self._output = output
         self._process = subprocess.Popen(
-            argv,
+            process.argv(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **process.env},
             start_new_session=True,
-            preexec_fn=partial(die_with_parent, signal.SIGTERM, os.getpid()),  # noqa: PLW1509, it takes no lock
+            preexec_fn=partial(die_with_parent, process.when_orphaned, os.getpid()),  # noqa: PLW1509, it takes no lock
         )
         self._heirs_know = False
         self._pump = threading.Thread(target=self._copy_output, name=f"{name} output", daemon=True)

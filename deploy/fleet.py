@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -11,13 +12,24 @@ from typing import Any, Final
 
 from deploy.procfile import Process, parse_procfile
 
+#: They leave the work to children, who drain by themselves when their master dies. Granian's takes SIGTERM in a handler
+#: that waits for ever when another comes meanwhile, and the kernel sends one for each thread of a dying supervisor.
+_MASTERS: Final = frozenset({"web"})
 PROJECT: Final = Path(__file__).resolve().parent.parent
 
 
 def processes(environment: Mapping[str, str]) -> list[Process]:
     """Every line of the Procfile once, with *environment* on top of ours."""
     commands = parse_procfile((PROJECT / "Procfile").read_text())
-    return [Process(name=name, command=command, env=environment) for name, command in commands.items()]
+    return [
+        Process(
+            name=name,
+            command=command,
+            env=environment,
+            when_orphaned=signal.SIGKILL if name in _MASTERS else signal.SIGTERM,
+        )
+        for name, command in commands.items()
+    ]
 
 
 def program_paths() -> dict[str, str]:

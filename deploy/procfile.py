@@ -1,6 +1,7 @@
 """The Procfile's lines, and how often each runs."""
 
 import re
+import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +14,8 @@ class Process:
     command: str | Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     count: int = 1
+    #: What the kernel sends it when its supervisor dies.
+    when_orphaned: signal.Signals = signal.SIGTERM
 
     def argv(self) -> list[str]:
         """A string may hold variables, as Procfiles do; exec makes the shell vanish, so signals arrive."""

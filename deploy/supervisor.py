@@ -171,8 +171,7 @@ class _Keeper:
         self.name: Final = name
         self.thread: Final = threading.Thread(target=self._keep, name=name, daemon=True)
         self.is_done = False
-        self._command = process.argv()
-        self._env = process.env
+        self._process = process
         self._output = output
         self._on_exit = house.on_exit
         self._asked = house.asked
@@ -223,7 +222,7 @@ class _Keeper:
             if self._ending.is_set():
                 return 0, 0
             try:
-                child = Child(self.name, self._command, self._env, self._output)
+                child = Child(self.name, self._process, self._output)
             except (OSError, subprocess.SubprocessError) as error:
                 self._output.write(self.name, f"cannot start: {error}")
                 return 0, CANNOT_START

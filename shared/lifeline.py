@@ -23,7 +23,8 @@ def die_with_parent(signum: int = signal.SIGTERM, parent: int | None = None) -> 
 
     Call it from the main thread: the kernel forgets the wish when the calling thread ends, and also
     at setuid and unshare, so call it after those. It survives exec. "Parent" means the *thread* that
-    forked: when only that thread ends, the signal comes as well.
+    forked: when only that thread ends, the signal comes as well, and when a parent of many threads is
+    killed, it comes several times.
 
     Args:
         signum: What to send; programs differ in which signal means a clean end.

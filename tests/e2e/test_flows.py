@@ -129,8 +129,7 @@ def test_a_phone_that_nobody_answered_is_dialled_once_more(stage):
 
 def test_a_message_that_nobody_dialled_in_time_expires_unspoken(stage):
     number = stage.new_number()
-    with stage.database.transaction() as connection:
-        operations.pause_lane(connection, Lane.ALERT)
+    stage.database.run(lambda connection: operations.pause_lane(connection, Lane.ALERT))
 
     accepted = stage.submit("flow-expired", number, type="alert", ttlSeconds=15)
     stage.rows(
@@ -138,8 +137,7 @@ def test_a_message_that_nobody_dialled_in_time_expires_unspoken(stage):
     )
     told = stage.callback("flow-expired")
 
-    with stage.database.transaction() as connection:
-        operations.resume_lane(connection, Lane.ALERT)
+    stage.database.run(lambda connection: operations.resume_lane(connection, Lane.ALERT))
     assert (told["status"], told["reason"], told["attempts"]) == ("expired", "deadline_passed", 0)
     assert stage.simulator.ledger.of(number) == []
 
