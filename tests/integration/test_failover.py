@@ -15,6 +15,9 @@ from tests.integration.promotion import Standby
 from tests.integration.worker_stage import staged
 from workers import failover
 
+# One group: two workers that share these tests would each start engines.
+pytestmark = pytest.mark.xdist_group("failover")
+
 
 @pytest.fixture(scope="module")
 def own_engines(tmp_path_factory):
