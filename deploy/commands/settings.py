@@ -48,7 +48,7 @@ def shown(loaded: Settings, name: str) -> Any:
 def source(loaded: Settings, name: str) -> str:
     """Where a setting was found, in the order in which it is looked for."""
     variable = name.upper()
-    if variable in os.environ:
+    if os.environ.get(variable):
         return "environment"
     if path := os.environ.get(f"{variable}_FILE"):
         return path
