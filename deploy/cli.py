@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "up": ("up", "Run every process of the Procfile, restarting what dies."),
     "migrate": ("migrate", "Bring the database to this version's schema."),
     "status": ("status", "Show what waits, what is under way and what is wrong."),
+    "settings": ("settings", "Show every setting, secrets masked, and where it comes from."),
     "doctor": ("doctor", "Check settings, engines and 8x8 before anything depends on them."),
     "audit": ("audit", "Prove that every message is accounted for."),
     "providers": ("providers", "Who may send: create, list, disable."),

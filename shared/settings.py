@@ -16,10 +16,22 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared import secret_values
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Words = Annotated[tuple[str, ...], NoDecode]
 
 _DATA_KEY_BYTES: Final = 32
+#: What may also come from a file, as NAME_FILE.
+SECRET_FIELDS: Final = (
+    "eight_x_eight_api_key",
+    "webhook_auth_token",
+    "webhook_auth_token_old",
+    "metrics_token",
+    "ringpost_data_key",
+    "database_url",
+    "redis_url",
+)
 
 
 class SettingsError(Exception):
@@ -172,13 +184,22 @@ class Settings(BaseSettings):
             raw = b""
         if len(raw) != _DATA_KEY_BYTES:
             raise ValueError("needs 32 bytes in base64; make one with: openssl rand -base64 32")
+        if len(set(raw)) < secret_values.MIN_DIFFERENT:
+            raise ValueError("is not random; make one with: openssl rand -base64 32")
         return value
 
-    @field_validator("webhook_auth_token", "eight_x_eight_api_key")
+    @field_validator("webhook_auth_token", "webhook_auth_token_old", "metrics_token")
     @classmethod
-    def _not_empty(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().strip():
-            raise ValueError("must not be empty")
+    def _is_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and (why := secret_values.weakness(value.get_secret_value())):
+            raise ValueError(why)
+        return value
+
+    @field_validator("eight_x_eight_api_key")
+    @classmethod
+    def _is_filled_in(cls, value: SecretStr) -> SecretStr:
+        if why := secret_values.weakness(value.get_secret_value(), shortest=1):  # 8x8 chose it
+            raise ValueError(why)
         return value
 
     @field_validator(
@@ -205,11 +226,16 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: Something is missing or wrong; every problem at once, values left out.
         """
+        names = {field.upper(): field for field in SECRET_FIELDS}
+        values, problems = secret_values.from_files(os.environ, names)
+        known = {names[name]: value for name, value in values.items()} | known
         try:
-            return cls(**known)
+            settings = cls(**known)
         except ValidationError as error:
-            problems = [_problem(item["loc"], item["msg"]) for item in error.errors(include_input=False)]
-            raise SettingsError("\n".join(problems)) from None
+            problems += [_problem(item["loc"], item["msg"]) for item in error.errors(include_input=False)]
+        if problems:
+            raise SettingsError("\n".join(problems))
+        return settings
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from shared.settings import Settings
 from shared.times import rfc3339
 from shared.voices import Voices
 
-KEY = base64.b64encode(bytes(32)).decode()
+KEY = base64.b64encode(bytes(range(32))).decode()
 GOOD = {"messageId": "OTP1", "customerPhone": "+6581234567", "message": "Hello"}
 VOICES = Voices("en-US-BenjaminRUS", {})
 
@@ -28,7 +28,7 @@ def intake(tmp_path):
         eight_x_eight_api_key="key",
         eight_x_eight_subaccount_id="shop_voice",
         outbound_phone_number="+6531580001,+6531580002",
-        webhook_auth_token="token",
+        webhook_auth_token="test-webhook-token",
         ringpost_data_key=KEY,
         ringpost_data_dir=tmp_path,
     )
