@@ -11,6 +11,7 @@ from shared import failpoints
 from shared.broker import WakeUpBroker
 from shared.db.database import Database
 from shared.http import AddressGuard, HttpEdge, Route
+from shared.http.own import OwnServices, own_services
 from shared.jobs import Doorbell
 from shared.pacing import Pace
 from shared.sealing import Sealer
@@ -69,8 +70,12 @@ def build_services(
         doorbell=Doorbell(broker),
         sealer=Sealer(settings.ringpost_data_key.get_secret_value()),
         voice_api=build_voice_api(settings),
-        callbacks_edge=HttpEdge(Route(AddressGuard(settings.callback_networks))),
+        callbacks_edge=HttpEdge(Route(AddressGuard(settings.callback_networks), _own_services(settings))),
     )
+
+
+def _own_services(settings: Settings) -> OwnServices:
+    return own_services(settings.host, settings.port, settings.database_url, settings.redis_url)
 
 
 def build_voice_api(settings: Settings) -> VoiceApi:

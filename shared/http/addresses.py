@@ -34,8 +34,11 @@ FORBIDDEN_V4: Final = tuple(
         "172.16.0.0/12",
         "192.0.0.0/24",
         "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
         "192.88.99.0/24",
         "192.168.0.0/16",
+        "192.175.48.0/24",
         "198.18.0.0/15",
         "198.51.100.0/24",
         "203.0.113.0/24",
@@ -50,10 +53,13 @@ FORBIDDEN_V6: Final = tuple(
         "2001::/23",
         "2001:db8::/32",
         "2002::/16",
+        "2620:4f:8000::/48",
         "3fff::/20",
     )
 )
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+#: Of an interface's half: what ISATAP puts before an IPv4 address (RFC 5214 6.1), whatever the prefix.
+_ISATAP: Final = (0x00005EFE, 0x02005EFE)
 
 
 def effective(address: Address) -> Address:
@@ -71,7 +77,16 @@ def is_forbidden(address: Address) -> bool:
     address = effective(address)
     if isinstance(address, ipaddress.IPv4Address):
         return any(address in network for network in FORBIDDEN_V4)
+    tunnelled = _isatap(address)
+    if tunnelled is not None and is_forbidden(tunnelled):
+        return True
     return address not in _GLOBAL_V6 or any(address in network for network in FORBIDDEN_V6)
+
+
+def _isatap(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 host that a router of ISATAP would send to."""
+    half = int(address) & 0xFFFFFFFFFFFFFFFF
+    return ipaddress.IPv4Address(half & 0xFFFFFFFF) if half >> 32 in _ISATAP else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from shared.errors import NotSent
-from shared.http.addresses import AddressGuard
+from shared.http.addresses import Address, AddressGuard
 from shared.http.answer import Answer, TimedResponse
 from shared.http.exchange import Exchange
+from shared.http.own import OwnServices
 
 # What ``socket.getaddrinfo`` gives: family, type, protocol, canonical name, socket address.
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
@@ -29,6 +30,7 @@ GetAddressInfo = Callable[..., Sequence[AddressInfo]]
 Origin = tuple[str, str, int]  # scheme, host, port
 
 _NONE: Final[Mapping[str, str]] = {}
+_NONE_OF_OURS: Final = OwnServices()
 _SOCKET_OPTIONS: Final = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -44,8 +46,29 @@ class Route:
     """
 
     guard: AddressGuard | None = None
+    own: OwnServices = _NONE_OF_OURS
     getaddrinfo: GetAddressInfo = socket.getaddrinfo
     max_idle_s: float = 20.0
+
+    def check(self, scheme: str, port: int, found: Sequence[AddressInfo], patience_s: Callable[[], float]) -> None:
+        """
+        Look whether the addresses *found* may be connected to; no other is, so that a name cannot change meanwhile.
+
+        Raises:
+            ForbiddenAddress: One of them may not.
+        """
+        if self.guard is None:
+            return
+        addresses = [_address(info) for info in found]
+        self.guard.check(scheme, port, addresses)
+
+        def look_up(name: str) -> list[Address]:
+            try:
+                return [_address(info) for info in self.resolve(name, port, patience_s())]
+            except NotSent:
+                return []  # a service of ours that has no address is not what was found
+
+        self.own.check(port, addresses, look_up)
 
     def resolve(self, host: str, port: int, patience_s: float) -> Sequence[AddressInfo]:
         """
@@ -136,8 +159,7 @@ class TrackedConnection(HTTPConnection):
         exchange, port = self._exchange, int(self.port or 0)
         give_up_at = time.monotonic() + exchange.patience(exchange.connect_s)
         found = self._route.resolve(self._dns_host, port, exchange.patience(exchange.connect_s))
-        if self._route.guard is not None:
-            self._route.guard.check(self.scheme, port, [ip_address(info[4][0]) for info in found])
+        self._route.check(self.scheme, port, found, partial(exchange.patience, exchange.connect_s))
         reason = ""
         for tried, (family, kind, protocol, _, address) in enumerate(found):
             share = (give_up_at - time.monotonic()) / (len(found) - tried)
@@ -171,6 +193,10 @@ def pool_for(origin: Origin, exchange: Exchange, route: Route, tls: Callable[[],
     pool = HTTPConnectionPool(host, port, maxsize=1)
     pool.ConnectionCls = cast("Any", partial(TrackedConnection, exchange, route))
     return pool
+
+
+def _address(info: AddressInfo) -> Address:
+    return ip_address(info[4][0])
 
 
 def _connected(sock: socket.socket, address: tuple[Any, ...], patience_s: float) -> socket.socket:
