@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.commands.status import ask_redis
-from deploy.commands.webhooks import url_of
+from deploy.commands.webhooks import shown_url, url_of
 
 if TYPE_CHECKING:
     from shared.db.database import Database
@@ -155,10 +155,11 @@ def _check_webhook(settings: Settings, type_: str, webhook: Webhook | None, grad
         what = "has no secret" if webhook.is_enabled else "is disabled"
         return Check(name, grade, what, f"{remedy} --replace: {purpose}.")
     if settings.webhook_base_url is None:
-        return Check(name, Grade.WARNING, webhook.url, "Set WEBHOOK_BASE_URL, so that this can be compared.")
-    if webhook.url != url_of(settings.webhook_base_url, type_):
-        return Check(name, grade, f"points at {webhook.url}", f"{remedy}, or correct WEBHOOK_BASE_URL: {purpose}.")
-    return _ok(name, webhook.url)
+        return Check(name, Grade.WARNING, shown_url(webhook.url), "Set WEBHOOK_BASE_URL, so that this can be compared.")
+    if webhook.url != url_of(settings.webhook_base_url, type_, settings):
+        what, correct = f"points at {shown_url(webhook.url)}", "WEBHOOK_BASE_URL and WEBHOOK_PATH_SECRET"
+        return Check(name, grade, what, f"{remedy}, or correct {correct}: {purpose}.")
+    return _ok(name, shown_url(webhook.url))
 
 
 def check_data_dir(data_dir: Path) -> list[Check]:

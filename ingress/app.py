@@ -11,9 +11,10 @@ from ingress.lean import LeanFlask, request_id
 from ingress.make_call import make_call_routes
 from ingress.messages import message_routes
 from ingress.metrics import metric_routes
+from ingress.peer import TRUSTED_PROXIES
 from ingress.problems import Problem
 from ingress.site import Site
-from ingress.webhooks import webhook_routes
+from ingress.webhooks import shown_path, webhook_routes
 from shared.db.database import is_away
 
 log = structlog.get_logger()
@@ -29,6 +30,7 @@ _BY_STATUS = {
 def create_app(site: Site) -> Flask:
     """The WSGI application of one ingress process."""
     app = LeanFlask(__name__, static_folder=None)
+    app.config[TRUSTED_PROXIES] = site.settings.trusted_proxies
     app.register_blueprint(make_call_routes(site))
     app.register_blueprint(message_routes(site))
     app.register_blueprint(webhook_routes(site))
@@ -51,7 +53,7 @@ def create_app(site: Site) -> Flask:
     def answer_bug(error: Exception) -> Response:
         if is_away(error):
             return Problem("unavailable", "The database does not answer.", retry_after_s=1).response()
-        log.error("request_failed", path=request.path, request_id=request_id(), exc_info=error)
+        log.error("request_failed", path=shown_path(request.path), request_id=request_id(), exc_info=error)
         return Problem("internal_error", "The fault is ours; it was logged under the requestId.").response()
 
     return app

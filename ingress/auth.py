@@ -10,8 +10,10 @@ import ipaddress
 from typing import Final
 
 from flask import Request
+from werkzeug.exceptions import NotFound
 
 from ingress.cache import Remembered
+from ingress.peer import client_ip
 from ingress.problems import Problem
 from shared.db.database import Database
 from shared.db.queries import providers
@@ -85,14 +87,24 @@ class WebhookAuth:
         secrets = [settings.webhook_auth_token, settings.webhook_auth_token_old]
         self._secrets = [secret.get_secret_value().encode() for secret in secrets if secret is not None]
         self._networks = settings.webhook_networks
+        path_secret = settings.webhook_path_secret
+        self._path_secret = b"" if path_secret is None else path_secret.get_secret_value().encode()
 
-    def check(self, request: Request) -> None:
+    @property
+    def has_path_secret(self) -> bool:
+        """The address of webhooks holds a secret."""
+        return bool(self._path_secret)
+
+    def check(self, request: Request, path_secret: str = "") -> None:
         """
         Let a genuine webhook pass: the header is the secret itself, or Bearer with it, or Basic with it as password.
 
         Raises:
+            NotFound: The address's own secret is not *path_secret*: answered like any address that there is not.
             Problem: 401.
         """
+        if not hmac.compare_digest(path_secret.encode("utf-8", "replace"), self._path_secret):
+            raise NotFound
         fits = False
         for offered in _offered(request.headers.get("Authorization", "")):
             for secret in self._secrets:
@@ -103,12 +115,10 @@ class WebhookAuth:
     def _comes_from_8x8(self, request: Request) -> bool:
         if not self._networks:
             return True
-        try:
-            address = ipaddress.ip_address(request.remote_addr or "")
-            if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-                address = address.ipv4_mapped  # an IPv4 peer of a socket that takes both
-        except ValueError:
+        told = client_ip(request)
+        if not told:
             return False
+        address = ipaddress.ip_address(told)
         return any(address in network for network in self._networks)
 
 

@@ -25,6 +25,7 @@ from ingress.app import create_app
 from ingress.gate import BATCH, CALL, Gate, leave_with, nothing, submission_of
 from ingress.problems import Prepared
 from ingress.site import build_site
+from ingress.webhooks import PREFIX, shown_path
 from shared import collector, lifeline, log
 from shared.services import build_services
 from shared.settings import Settings
@@ -38,7 +39,6 @@ _REDIS_S: Final = 0.2
 #: What these routes do takes well under a millisecond of work, whatever they wait for.
 _SHORT: Final = frozenset({CALL, "/healthz"})
 _READY: Final = "/readyz"
-_WEBHOOKS: Final = "/api/webhooks/"
 #: Other requests at work at once; the rest of them queue up. Short ones that must ask something have their own threads.
 _THREADS: Final = 32
 _ASIDE_THREADS: Final = 16
@@ -121,7 +121,7 @@ class Server:
         try:
             answer = await self._answer(environ)
         except Exception:  # what Flask's own handlers never saw
-            logger.exception("request_failed", path=path)
+            logger.exception("request_failed", path=shown_path(path))
             answer = _FAILED.answer()
         finally:
             leave()
@@ -166,7 +166,7 @@ class Server:
         assert self._strands is not None
         path = environ["PATH_INFO"]
         answer = partial(_wsgi, self._app, environ)
-        if path in _SHORT or path.startswith(_WEBHOOKS):
+        if path in _SHORT or path.startswith(PREFIX):
             return await self._strands.run(answer)
         # Whether the process is ready must be known however many lists are read.
         threads = self._strands.threads if path == _READY else self._threads
@@ -190,7 +190,7 @@ def _wsgi(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
 
 
 def _limit(path: str) -> int:
-    return bodies.WEBHOOK_LIMIT if path.startswith(_WEBHOOKS) else _LIMITS.get(path, _OTHER_LIMIT)
+    return bodies.WEBHOOK_LIMIT if path.startswith(PREFIX) else _LIMITS.get(path, _OTHER_LIMIT)
 
 
 def _number(announced: str) -> int:

@@ -19,6 +19,8 @@ from shared.strand import aside
 from shared.voice_api.callflow import HANG_UP_REPLY, hang_up_reply
 from shared.voice_api.events import glance
 
+#: What the addresses of webhooks begin with. What follows may be a secret.
+PREFIX: Final = "/api/webhooks/"
 #: Longest wait for the commit, in seconds; then the spool takes over. The callee hears silence meanwhile.
 _COMMIT_S: Final = 1
 _OK: Final = b'{"status":"ok"}'
@@ -27,12 +29,18 @@ log = structlog.get_logger()
 
 
 def webhook_routes(site: Site) -> Blueprint:
-    """POST /api/webhooks/vca, /vss, /vcs, /vru, /vnu. What a body is, its eventType says, not the address."""
-    routes = Blueprint("webhooks", __name__)
+    """
+    POST /api/webhooks/vca, /vss, /vcs, /vru, /vnu. What a body is, its eventType says, not the address.
 
-    @routes.post("/api/webhooks/vca")
-    def vca() -> Response:
-        site.webhooks.check(request)
+    With a WEBHOOK_PATH_SECRET they are at /api/webhooks/<secret>/vca and so on, and nowhere else. It is compared, not
+    routed by: a router's time tells how far an address was right.
+    """
+    routes = Blueprint("webhooks", __name__)
+    prefix = PREFIX + ("<secret>/" if site.webhooks.has_path_secret else "")
+
+    @routes.post(f"{prefix}vca")
+    def vca(secret: str = "") -> Response:
+        site.webhooks.check(request, secret)
         raw = bodies.read_any(request, bodies.WEBHOOK_LIMIT)
         if raw is None:
             log.warning("webhook_too_large", bytes=request.content_length)
@@ -43,9 +51,9 @@ def webhook_routes(site: Site) -> Blueprint:
             log.exception("call_action_not_kept")
             return json_answer(HANG_UP_REPLY)
 
-    @routes.post("/api/webhooks/<any(vss, vcs, vru, vnu):kind>")
-    def report(kind: str) -> Response:  # noqa: ARG001  the eventType decides
-        site.webhooks.check(request)
+    @routes.post(f"{prefix}<any(vss, vcs, vru, vnu):kind>")
+    def report(kind: str, secret: str = "") -> Response:  # noqa: ARG001  the eventType decides
+        site.webhooks.check(request, secret)
         raw = bodies.read_any(request, bodies.WEBHOOK_LIMIT)
         if raw is None:
             raise Problem("body_too_large", f"A webhook may have at most {bodies.WEBHOOK_LIMIT} bytes.")
@@ -56,6 +64,11 @@ def webhook_routes(site: Site) -> Blueprint:
             raise Problem("unavailable", "The event could not be kept. Send it again.", retry_after_s=1) from None
 
     return routes
+
+
+def shown_path(path: str) -> str:
+    """A request's path as it may be logged."""
+    return f"{PREFIX}…" if path.startswith(PREFIX) else path
 
 
 def _keep(site: Site, raw: bytes) -> bytes | None:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -22,11 +23,13 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Words = Annotated[tuple[str, ...], NoDecode]
 
 _DATA_KEY_BYTES: Final = 32
+_PATH_SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 #: What may also come from a file, as NAME_FILE.
 SECRET_FIELDS: Final = (
     "eight_x_eight_api_key",
     "webhook_auth_token",
     "webhook_auth_token_old",
+    "webhook_path_secret",
     "metrics_token",
     "ringpost_data_key",
     "database_url",
@@ -52,10 +55,18 @@ class Settings(BaseSettings):
     webhook_auth_token_old: SecretStr | None = Field(
         None, description="The secret before, accepted too while it is being rotated."
     )
+    webhook_path_secret: SecretStr | None = Field(
+        None,
+        description="Secret part of the webhooks' address, /api/webhooks/<it>/vss; unset: none. After a change, run"
+        " `ringpost webhooks register`.",
+    )
     metrics_token: SecretStr | None = Field(
         None, description="Bearer token that opens `GET /metrics`; unset: there is no such address."
     )
     webhook_allowed_ips: Words = Field((), description="Networks that webhooks may come from; empty: any.")
+    trusted_proxies: int = Field(
+        0, ge=0, le=9, description="Proxies before the ingress, each appending to X-Forwarded-For; 0: it is not read."
+    )
     webhook_base_url: str | None = Field(
         None, description="Public address of this service, for `ringpost webhooks register`."
     )
@@ -131,7 +142,10 @@ class Settings(BaseSettings):
         15, gt=0, description="After an account-wide refusal by 8x8, probe again after this long, doubling."
     )
     unmatched_event_seconds: float = Field(
-        3600, gt=0, description="How long a webhook of an unknown call session is tried again."
+        3600, gt=0, le=86400, description="How long a webhook of an unknown call session is tried again."
+    )
+    unmatched_events_limit: int = Field(
+        100_000, ge=1, description="Webhooks of unknown call sessions that may wait; beyond it the oldest are given up."
     )
     inbox_retention_seconds: float = Field(604800, gt=0, description="How long processed webhooks are kept.")
 
@@ -188,11 +202,18 @@ class Settings(BaseSettings):
             raise ValueError("is not random; make one with: openssl rand -base64 32")
         return value
 
-    @field_validator("webhook_auth_token", "webhook_auth_token_old", "metrics_token")
+    @field_validator("webhook_auth_token", "webhook_auth_token_old", "webhook_path_secret", "metrics_token")
     @classmethod
     def _is_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and (why := secret_values.weakness(value.get_secret_value())):
             raise ValueError(why)
+        return value
+
+    @field_validator("webhook_path_secret")
+    @classmethod
+    def _is_a_path_segment(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _PATH_SEGMENT.fullmatch(value.get_secret_value()):
+            raise ValueError("may hold letters, digits, - and _ only, 128 at most; make one with: openssl rand -hex 24")
         return value
 
     @field_validator("eight_x_eight_api_key")
@@ -203,7 +224,13 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "webhook_auth_token_old", "metrics_token", "database_url", "redis_url", "webhook_base_url", mode="before"
+        "webhook_auth_token_old",
+        "webhook_path_secret",
+        "metrics_token",
+        "database_url",
+        "redis_url",
+        "webhook_base_url",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:

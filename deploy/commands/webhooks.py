@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -17,11 +18,14 @@ from deploy.commands.console import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shared.settings import Settings
     from shared.voice_api.client import VoiceApi
 
 #: What 8x8 reports of: summaries, which carry every outcome, and key presses.
 TYPES: Final = ("VSS", "VCA")
+_SECRET_SEGMENT: Final = re.compile(r"(/api/webhooks/)[^/]+(?=/)")
 
 
 @click.group()
@@ -29,9 +33,16 @@ def webhooks() -> None:
     """Ringpost's addresses at 8x8: register, show, remove."""
 
 
-def url_of(base_url: str, type_: str) -> str:
-    """Where webhooks of a type come in."""
-    return f"{base_url.rstrip('/')}/api/webhooks/{type_.lower()}"
+def url_of(base_url: str, type_: str, settings: Settings) -> str:
+    """Where webhooks of a type come in. It may hold a secret: see :func:`shown_url`."""
+    secret = settings.webhook_path_secret
+    segment = "" if secret is None else f"{secret.get_secret_value()}/"
+    return f"{base_url.rstrip('/')}/api/webhooks/{segment}{type_.lower()}"
+
+
+def shown_url(url: str) -> str:
+    """A webhook's address as it may be printed: no secret of it, this one or an older."""
+    return _SECRET_SEGMENT.sub(r"\1***", url)
 
 
 def _voice_api(settings: Settings) -> VoiceApi:
@@ -55,24 +66,25 @@ def register(base_url: str | None, replace: bool) -> None:  # noqa: FBT001
     if not base or not base.startswith(("http://", "https://")):
         raise Problem("--base-url or WEBHOOK_BASE_URL: needs this service's public http(s) address", WRONG_USE)
     api = _voice_api(settings)
-    right = set() if replace else _right_types(api, base)
+    urls = {type_: url_of(base, type_, settings) for type_ in TYPES}
+    right = set() if replace else _right_types(api, urls)
     for type_ in TYPES:
         if type_ not in right:
-            api.register_webhook(type_, url_of(base, type_), settings.webhook_auth_token.get_secret_value())
-    shown = _right_types(api, base)
+            api.register_webhook(type_, urls[type_], settings.webhook_auth_token.get_secret_value())
+    shown = _right_types(api, urls)
     for type_ in TYPES:
         if type_ not in shown:
             raise Problem(f"8x8 took the {type_} webhook but does not show it")
-        click.echo(f"{type_} -> {url_of(base, type_)}{' (was registered already)' if type_ in right else ''}")
+        click.echo(f"{type_} -> {shown_url(urls[type_])}{' (was registered already)' if type_ in right else ''}")
 
 
-def _right_types(api: VoiceApi, base: str) -> set[str]:
+def _right_types(api: VoiceApi, urls: Mapping[str, str]) -> set[str]:
     """The types that 8x8 would send to the right address with some secret."""
     return {
         webhook.type
         for webhook in api.webhooks()
         if webhook.type in TYPES
-        and webhook.url == url_of(base, webhook.type)
+        and webhook.url == urls[webhook.type]
         and webhook.is_enabled
         and webhook.has_auth_header
     }
@@ -83,7 +95,7 @@ def _right_types(api: VoiceApi, base: str) -> set[str]:
 def show(as_json: bool) -> None:  # noqa: FBT001
     """Show what 8x8 has registered."""
     found = _voice_api(load_settings()).webhooks()
-    rows = [(webhook.type, webhook.url, webhook.is_enabled, webhook.has_auth_header) for webhook in found]
+    rows = [(webhook.type, shown_url(webhook.url), webhook.is_enabled, webhook.has_auth_header) for webhook in found]
     if as_json:
         print_json([dict(zip(("type", "url", "enabled", "has_secret"), row, strict=True)) for row in rows])
         return

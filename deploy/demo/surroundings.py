@@ -102,6 +102,7 @@ def load_settings(around: Surroundings, keepsake: Keepsake, urls: tuple[str, str
         webhook_auth_token=keepsake.webhook_auth_token,
         webhook_base_url=around.url,
         webhook_allowed_ips="",
+        webhook_path_secret="",
         callback_allowed_networks="127.0.0.0/8",
         ringpost_data_key=keepsake.data_key,
         ringpost_data_dir=around.data_dir,

@@ -220,3 +220,17 @@ def test_a_secret_from_two_places_or_from_none_that_can_be_read_is_refused(monke
 )
 def test_a_url_is_shown_without_its_password(url, shown):
     assert without_password(url) == shown
+
+
+@pytest.mark.parametrize(
+    "secret", ["a/b/c/d/e/f/g/h/i/j", "0123456789abcdef?x", "0123456789abcdef%2f", "..", "2short", "a" * 129]
+)
+def test_a_path_secret_is_one_segment_and_hard_to_guess(secret):
+    (problem,) = problems(webhook_path_secret=secret)
+
+    assert problem.startswith("WEBHOOK_PATH_SECRET: ")
+    assert secret not in problem
+
+
+def test_an_empty_path_secret_is_none():
+    assert load(webhook_path_secret="").webhook_path_secret is None
