@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "doctor": ("doctor", "Check settings, engines and 8x8 before anything depends on them."),
     "audit": ("audit", "Prove that every message is accounted for."),
     "providers": ("providers", "Who may send: create, list, disable."),
+    "endpoints": ("endpoints", "Where providers are called back: list, rotate-secret, disable, enable."),
     "keys": ("keys", "Providers' API keys: create, revoke."),
     "messages": ("messages", "Look into one message."),
     "callbacks": ("callbacks", "Send callbacks to providers again."),

@@ -6,6 +6,7 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from ingress.endpoints import endpoint_routes
 from ingress.health import health_routes
 from ingress.lean import LeanFlask, request_id
 from ingress.make_call import make_call_routes
@@ -33,6 +34,7 @@ def create_app(site: Site) -> Flask:
     app.config[TRUSTED_PROXIES] = site.settings.trusted_proxies
     app.register_blueprint(make_call_routes(site))
     app.register_blueprint(message_routes(site))
+    app.register_blueprint(endpoint_routes(site))
     app.register_blueprint(webhook_routes(site))
     app.register_blueprint(health_routes(site))
     app.register_blueprint(metric_routes(site))

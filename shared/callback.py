@@ -16,6 +16,7 @@ from shared.times import rfc3339
 USER_AGENT: Final = "Ringpost/1"
 MIN_SECRET_BYTES: Final = 24
 MAX_SECRET_BYTES: Final = 64
+SECRET_BYTES: Final = 32  # of those that we make
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,9 +180,11 @@ class DeliverCallbacks:
         return self._delivery(claimed, reply, error, elapsed_ms)
 
     def _post(self, claimed: callbacks.ClaimedCallback) -> Reply:
-        secret = self._services.sealer.unseal(claimed.secret, row=claimed.endpoint_id).decode()
+        unseal = partial(self._services.sealer.unseal, row=claimed.endpoint_id)
+        sealed = (claimed.secret,) if claimed.old_secret is None else (claimed.secret, claimed.old_secret)
         body = callback.body(event_of(claimed))
-        headers = callback.headers(claimed.event_id, body, secrets=[secret], at=datetime.now(UTC))
+        secrets = [unseal(one).decode() for one in sealed]
+        headers = callback.headers(claimed.event_id, body, secrets=secrets, at=datetime.now(UTC))
         template = prepare("POST", claimed.url)
 
         failpoints.hit("callback.before_post")
@@ -217,7 +219,7 @@ class DeliverCallbacks:
             elapsed_ms=elapsed_ms,
             http_status=None if reply is None else reply.status,
             error=error,
-            reply=None if reply is None else _readable(reply.body),
+            reply=_readable(reply.body) if reply is not None and error is not None else None,
             disables=reply is not None and reply.status == _GONE,
         )
 

@@ -27,6 +27,7 @@ from shared.vitals import CLOCK_LIMIT_S
 from workers import failover
 from workers.ask_log_export import keep_asking
 from workers.refresh_voices import keep_fresh
+from workers.tidy import Tidy
 
 _PAGE: Final = 500
 _ENDS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -223,9 +224,11 @@ def main() -> None:
     stop = threading.Event()
     threading.Thread(target=keep_fresh, args=(services, stop), name="voices", daemon=True).start()
     threading.Thread(target=keep_asking, args=(services, stop), name="log-exports", daemon=True).start()
+    tidy = Tidy(services)
     while True:
         try:
             sweep_once(services, process)
+            tidy.if_due()
         except Exception as error:  # noqa: BLE001  the sweeper outlives every failure; the next round repeats the work
             if is_away(error):
                 events.warning("database_away", process="sweeper")

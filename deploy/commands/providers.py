@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from shared.settings import Settings
 
-_ENDPOINT_SECRET_BYTES = 32
-
 
 @click.group()
 def providers() -> None:
@@ -112,7 +110,7 @@ def create_provider(
     endpoint_id = callback_secret = None
     if callback_url is not None:
         endpoint_id = new_id("ep")
-        callback_secret = callback.new_secret(secrets.token_bytes(_ENDPOINT_SECRET_BYTES))
+        callback_secret = callback.new_secret(secrets.token_bytes(callback.SECRET_BYTES))
         sealer = Sealer(settings.ringpost_data_key.get_secret_value())
         sealed = sealer.seal(callback_secret.encode(), row=endpoint_id)
         queries.create_endpoint(connection, endpoint_id, provider_id, url=callback_url, sealed_secret=sealed)

@@ -15,6 +15,8 @@ from shared.http.exchange import Exchange
 
 _MOST_FIELDS: Final = 100
 _LONGEST_LINE: Final = 65536  # bytes
+_LONGEST_HEAD: Final = 65536  # bytes of all its fields together
+_MOST_INTERIM: Final = 20  # hints before an answer: whoever sends more keeps us busy, not informed
 _MOST_DIGITS: Final = 15  # of a length
 _HEXADECIMAL: Final = b"0123456789abcdefABCDEF"
 _BODILESS: Final = (http.client.NO_CONTENT, http.client.NOT_MODIFIED)
@@ -103,9 +105,12 @@ class TimedResponse(http.client.HTTPResponse):
         The standard library takes one that breaks off for a whole one, and has the parser for e-mail read its
         fields, a fifth of an exchange's time; we do neither.
         """
-        status = http.client.CONTINUE
+        status, interim = http.client.CONTINUE, 0
         # Hints and the like come before the answer (RFC 9110 15.2); a switch of protocols was not asked for.
         while http.client.CONTINUE <= status < http.client.OK and status != http.client.SWITCHING_PROTOCOLS:
+            if interim > _MOST_INTERIM:
+                raise http.client.HTTPException("too many interim answers")
+            interim += 1
             version, status, reason = self._read_status()
             self.headers = self.msg = cast("http.client.HTTPMessage", self._read_fields())
         if not version.startswith("HTTP/1."):
@@ -120,15 +125,16 @@ class TimedResponse(http.client.HTTPResponse):
         self.will_close = self._check_close() or (not self.chunked and self.length is None)
 
     def _read_fields(self) -> Fields:
-        fields = Fields()
+        fields, room = Fields(), _LONGEST_HEAD
         for _ in range(_MOST_FIELDS):
-            line = self.fp.readline(_LONGEST_LINE)
+            line = self.fp.readline(room)
+            room -= len(line)
             if line in (b"\r\n", b"\n"):
                 return fields
             if not line.endswith(b"\n"):
                 if self._reader.is_at_end:
                     raise http.client.RemoteDisconnected("closed within the headers")
-                raise http.client.LineTooLong("header line")
+                raise http.client.LineTooLong("header lines")
             name, colon, value = line.decode("latin-1").partition(":")
             if not colon or not name or name != name.strip():  # nor folded ones, which nobody may send (RFC 9112 5.2)
                 raise http.client.HTTPException("garbled header")

@@ -441,6 +441,8 @@ LOST_ANSWERS = {
     "TLS instead of HTTP": once(b"\x15\x03\x01\x00\x02\x02\x46"),
     "too many headers": once(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n"),
     "endless header line": once(b"HTTP/1.1 200 OK\r\nA: " + b"a" * 100_000),
+    "giant headers": once(b"HTTP/1.1 200 OK\r\n" + (b"A: " + b"a" * 60_000 + b"\r\n") * 90 + b"\r\n"),
+    "many interim answers": once(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000 + OK),
     "silence": silent,
     "dripped status line": dripping(b"", b"H"),
     "dripped headers": dripping(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),

@@ -36,13 +36,17 @@ class ClaimedCallback:
     lane: str
     destination_masked: str
     metadata: dict[str, str]
+    old_secret: bytes | None = None  # sealed; signs, too, while a rotation lasts
 
+
+#: Of an endpoint *e*: the secret before, as long as it counts.
+OLD_SECRET: Final = "CASE WHEN e.old_secret_until > now() THEN e.old_secret END AS old_secret"  # noqa: S105  SQL
 
 # The endpoints with work are found by skipping along the partial index, so that one with a long backlog hides nobody,
 # and share the claim, so that few more rows are locked than taken. Failing ones get a few, each and together, so that
 # their timeouts never fill the senders.
 _CLAIM: Final = Prepared(
-    """
+    f"""
 WITH RECURSIVE open AS (
   (SELECT endpoint_id, due_at FROM callbacks WHERE state IN ('due', 'sending') ORDER BY endpoint_id, due_at LIMIT 1)
   UNION ALL
@@ -72,7 +76,7 @@ WITH RECURSIVE open AS (
 ), opened AS (
   INSERT INTO delivery_attempts (callback_id, number) SELECT callback_id, attempts FROM claimed
 )
-SELECT c.callback_id, c.attempts, c.failures_forgiven, c.endpoint_id, e.url, e.secret,
+SELECT c.callback_id, c.attempts, c.failures_forgiven, c.endpoint_id, e.url, e.secret, {OLD_SECRET},
   e.failing_since IS NOT NULL AS is_failing, f.event_id, f.type, f.sequence, f.occurred_at, f.status, f.reason, f.facts,
   m.id, m.message_id, m.lane, m.destination_masked, m.metadata
 FROM claimed c JOIN endpoints e USING (endpoint_id) JOIN feed_events f USING (event_id)
@@ -116,7 +120,13 @@ def claim(
         lease_s=lease_s,
         busy_endpoints=list(busy_endpoints),
     )
-    return [ClaimedCallback(**{**row._asdict(), "secret": bytes(row.secret)}) for row in rows]
+    return [claimed(row, **row._asdict()) for row in rows]
+
+
+def claimed(row: Any, **values: Any) -> ClaimedCallback:
+    """A callback out of a row's *values*, its secrets as bytes."""
+    old = None if row.old_secret is None else bytes(row.old_secret)
+    return ClaimedCallback(**(values | {"secret": bytes(row.secret), "old_secret": old}))
 
 
 @dataclass(frozen=True, slots=True)

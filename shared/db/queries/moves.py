@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from shared.db.prepared import Prepared
+from shared.db.queries.callbacks import OLD_SECRET
 from shared.ids import new_id
 from shared.lifecycle import CORRECTED, FINALS, IN_FLIGHT, PROGRESS, REPORTED, TRANSITIONS, Move, Status
 
@@ -79,7 +80,7 @@ asked AS (
 ), heard AS (
   SELECT 'cb_' || substr(t.event_id, 5) || '_' || row_number() OVER (PARTITION BY t.event_id ORDER BY e.endpoint_id)
       AS callback_id, t.event_id, t.id, t.provider_id, t.lane, t.status, t.was, t.reason, t.place, t.message_id, t.type,
-    t.facts, t.destination_masked, t.metadata, e.endpoint_id, e.url, e.secret,
+    t.facts, t.destination_masked, t.metadata, e.endpoint_id, e.url, e.secret, {OLD_SECRET},
     e.disabled_at IS NOT NULL AS is_disabled, {{taken}} AS is_taken
   FROM told t JOIN endpoints e ON e.provider_id = t.provider_id AND t.type = ANY (e.event_types)
     AND (t.endpoint_id IS NULL OR e.endpoint_id = t.endpoint_id)

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from shared.db.queries import moves
-from shared.db.queries.callbacks import NOTHING, ClaimedCallback, HandOver
+from shared.db.queries.callbacks import NOTHING, ClaimedCallback, HandOver, claimed
 from shared.db.queries.inbox import VERSION
 from shared.lifecycle import Move, Status
 from shared.verdict import Settlement
@@ -113,7 +113,8 @@ DELETE FROM breakers WHERE scope = 'source' AND name = ANY (:proven) AND probing
 _WRITTEN: Final = """
 SELECT l.lost, m.id, m.lane, m.status, m.was, m.reason,
   (m.id IN (SELECT id FROM heard WHERE NOT is_taken AND NOT is_disabled)) IS TRUE AS is_due,
-  NULL AS callback_id, NULL AS endpoint_id, NULL AS url, NULL::bytea AS secret, NULL AS event_id, NULL AS type,
+  NULL AS callback_id, NULL AS endpoint_id, NULL AS url, NULL::bytea AS secret,
+  NULL::bytea AS old_secret, NULL AS event_id, NULL AS type,
   NULL::bigint AS sequence, now() AS occurred_at, NULL::jsonb AS facts, NULL AS message_id, NULL AS destination_masked,
   NULL::jsonb AS metadata
 FROM (SELECT ARRAY(SELECT attempt_id FROM json_to_recordset(:believed) AS b(attempt_id text)
@@ -121,8 +122,8 @@ FROM (SELECT ARRAY(SELECT attempt_id FROM json_to_recordset(:believed) AS b(atte
 LEFT JOIN moved m ON true
 UNION ALL
 SELECT NULL, h.id, h.lane, h.status, h.was, h.reason, false,
-  h.callback_id, h.endpoint_id, h.url, h.secret, h.event_id, h.type, n.base + h.place, now(), h.facts, h.message_id,
-  h.destination_masked, h.metadata
+  h.callback_id, h.endpoint_id, h.url, h.secret, h.old_secret, h.event_id, h.type, n.base + h.place, now(), h.facts,
+  h.message_id, h.destination_masked, h.metadata
 FROM heard h JOIN numbered n USING (provider_id) WHERE h.is_taken
 """
 
@@ -189,8 +190,7 @@ def write(connection: Connection, batch: Batch, hand_over: HandOver = NOTHING) -
 
 def _handed(row: Any) -> ClaimedCallback:
     values = {name: value for name, value in row._asdict().items() if name in ClaimedCallback.__slots__}
-    values |= {"attempts": 1, "failures_forgiven": 0, "is_failing": False, "secret": bytes(row.secret)}
-    return ClaimedCallback(**values)
+    return claimed(row, **values, attempts=1, failures_forgiven=0, is_failing=False)
 
 
 def _fields(value: Settlement | Outcome, leave_out: str | None = None) -> dict[str, Any]:

@@ -182,5 +182,12 @@ WEBHOOK_INBOX: Final = Table(
         "session_id",
         postgresql_where=text("processed_at IS NULL AND session_id IS NOT NULL"),
     ),
+    # Of no call of ours: counted for alarms, and purged within a day.
+    Index(
+        "webhook_inbox_stray_idx",
+        "result",
+        "processed_at",
+        postgresql_where=text("processed_at IS NOT NULL AND result IN ('contradicts', 'dropped', 'unmatched')"),
+    ),
     Index("webhook_inbox_parked_idx", "inbox_id", postgresql_where=text("result = 'parked'")),
 )

@@ -6,12 +6,15 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     ForeignKey,
+    Index,
     LargeBinary,
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -46,12 +49,16 @@ ENDPOINTS: Final = Table(
     Column("provider_id", ForeignKey("providers.provider_id"), nullable=False),
     words("url"),
     Column("secret", LargeBinary, nullable=False),  # sealed
+    Column("old_secret", LargeBinary),  # sealed; signs, too, while a rotation lasts, and is erased then
+    moment("old_secret_until"),
     Column("event_types", ARRAY(Text), nullable=False),
     moment("disabled_at"),
     words("disabled_reason", required=False),
     moment("failing_since"),
     moment("created_at", stamped=True),
     UniqueConstraint("provider_id", "url"),
+    CheckConstraint("(old_secret IS NULL) = (old_secret_until IS NULL)", name="rotation"),
+    Index("endpoints_rotation_idx", "old_secret_until", postgresql_where=text("old_secret_until IS NOT NULL")),
 )
 
 SUPPRESSIONS: Final = Table(
