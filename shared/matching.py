@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, TypedDict
 
 from shared.lifecycle import Lane, Status
 
@@ -36,6 +37,20 @@ class Candidate:
     version: str = ""  # of the attempt and the message, as read
 
 
+class Facts(TypedDict):
+    """What an event tells of the attempt that it belongs to; None where it tells nothing."""
+
+    subaccount_id: str | None
+    destination_key: bytes | None
+    source: str | None
+
+
+#: What names an attempt of ours rather than one that would do: its session, or the id that we sent with it.
+_NAMED: Final = 1
+#: Digits that a caller id in national form has at least.
+_FEWEST_DIGITS: Final = 6
+
+
 def choose(
     candidates: Sequence[Candidate],
     *,
@@ -52,11 +67,58 @@ def choose(
     fitting = [
         candidate
         for candidate in candidates
-        if subaccount_id in (None, candidate.subaccount_id)
-        and destination_key in (None, candidate.destination_key)
-        and source in (None, candidate.source)
+        if not at_odds(candidate, subaccount_id=subaccount_id, destination_key=destination_key, source=source)
     ]
     # A session or an id that names an attempt of ours is not bound to any other, even when the rest does not fit.
     best = min((candidate.rank for candidate in candidates), default=None)
     of_best = [candidate for candidate in fitting if candidate.rank == best]
     return of_best[0] if len(of_best) == 1 else None
+
+
+def at_odds(
+    candidate: Candidate, *, subaccount_id: str | None, destination_key: bytes | None, source: str | None
+) -> tuple[str, ...]:
+    """
+    What keeps an event from an attempt: the members that contradict it, or that there is none to go by.
+
+    One that is absent, masked or withheld contradicts nothing, as 8x8 leaves legs out of some summaries.
+    """
+    if subaccount_id is None and destination_key is None and source is None:
+        return ("nothing told",)
+    told = {
+        "subaccount": subaccount_id in (None, candidate.subaccount_id),
+        "destination": destination_key in (None, candidate.destination_key),
+        "source": source is None or _is_one_number(source, candidate.source),
+    }
+    return tuple(name for name, agrees in told.items() if not agrees)
+
+
+def contradicted(
+    candidates: Sequence[Candidate],
+    *,
+    subaccount_id: str | None,
+    destination_key: bytes | None,
+    source: str | None,
+) -> tuple[str, ...]:
+    """
+    Where an event names an attempt of ours and yet cannot be of it: why not. Empty where it names none, or fits.
+
+    It never will be: what it names does not change. So it was forged, or belongs to somebody else's call.
+    """
+    best = min((candidate.rank for candidate in candidates), default=_NAMED + 1)
+    if best > _NAMED:
+        return ()
+    return next(
+        (
+            at_odds(candidate, subaccount_id=subaccount_id, destination_key=destination_key, source=source)
+            for candidate in candidates
+            if candidate.rank == best
+        ),
+        (),
+    )
+
+
+def _is_one_number(told: str, ours: str) -> bool:
+    """Whether 8x8 may have told our caller id so: also in national form, which no secret hangs on."""
+    digits = told.lstrip("+0")
+    return told == ours or (len(digits) >= _FEWEST_DIGITS and ours.endswith(digits))

@@ -34,6 +34,8 @@ _HELP: Final[Mapping[str, str]] = {
     "held_messages": "Of them, those held back since PostgreSQL was promoted.",
     "unmatched_events": "Webhooks of a call session that nobody knows.",
     "unmatched_oldest_seconds": "Age of the oldest of them.",
+    "contradicting_events": "Webhooks of the last hour that name a call of ours and are at odds with it.",
+    "dropped_events": "Webhooks of unknown call sessions given up in the last hour, as too many waited.",
     "parked_events": "Webhooks set aside after failing or killing their worker.",
     "parked_callbacks": "Callbacks set aside after their last try.",
     "sweeper_silent_seconds": "Time since a sweeper gave a sign of life.",
@@ -48,6 +50,14 @@ _HELP: Final[Mapping[str, str]] = {
     "spool_parked_files": "Files of webhooks that could not be stored.",
     "spool_disk_used_share": "How full the disk of the spool is.",
     "spool_disk_free_bytes": "What is left of it.",
+}
+#: Counts that should be 0, and the end of the sentence about each.
+_COUNTED: Final = {
+    "contradicting_events": "webhooks of the last hour are at odds with the calls that they name: forged, or garbled",
+    "dropped_events": "webhooks of unknown calls were given up in the last hour: who else knows the webhooks' secret?",
+    "parked_events": "events are set aside: `ringpost parked list`",
+    "parked_callbacks": "callbacks are set aside: `ringpost parked list`",
+    "spool_parked_files": "spooled webhooks cannot be stored: `ringpost parked list`",
 }
 #: Figures that are one by label, and the label's name.
 _LABELS: Final = {"overdue_seconds": "status", "dead_letters": "queue"}
@@ -121,11 +131,9 @@ def alarms(figures: Mapping[str, Any]) -> Iterator[str]:
         yield f"{dead} jobs lie in Dramatiq's dead letter queues, which should be empty"
     if (figures.get("undetermined_share") or 0.0) > 0.001:
         yield f"{figures['undetermined_share']:.1%} of the last hour's messages ended undetermined"
-    for what in ("events", "callbacks"):
-        if figures.get(f"parked_{what}"):
-            yield f"{figures[f'parked_{what}']} {what} are set aside: `ringpost parked list`"
-    if figures.get("spool_parked_files"):
-        yield f"{figures['spool_parked_files']} spooled webhooks cannot be stored: `ringpost parked list`"
+    for name, what in _COUNTED.items():
+        if figures.get(name):
+            yield f"{figures[name]} {what}"
 
 
 def exposition(figures: Mapping[str, Any]) -> str:

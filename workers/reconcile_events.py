@@ -17,8 +17,9 @@ from shared.db.database import is_away
 from shared.db.queries import dial, inbox, settle
 from shared.db.queries.callbacks import NOTHING
 from shared.db.queries.pacing import Refused
+from shared.db.queries.strays import AMBIGUOUS, CONTRADICTS, UNMATCHED
 from shared.lifecycle import TO_DIAL, Lane
-from shared.matching import Candidate, choose
+from shared.matching import Candidate, Facts, choose, contradicted
 from shared.rest import Rest
 from shared.sealing import Unsealable
 from shared.services import Services, pace_of, timing_of
@@ -207,7 +208,8 @@ class ReconcileEvents:
                 continue
             taken |= concerned
             attempt = self._attempt(one.event, of_one)
-            found.append(_Found(one, attempt, self._finding(one, attempt)))
+            finding = self._finding(one, attempt)
+            found.append(_Found(one, attempt, self._stray(one, of_one) if finding.result == UNMATCHED else finding))
         return found, later
 
     def _candidates(self, kept: Sequence[_Kept]) -> Mapping[int, Sequence[Candidate]]:
@@ -235,14 +237,15 @@ class ReconcileEvents:
         return None if event.destination is None else self._services.sealer.destination_key(event.destination)
 
     def _attempt(self, event: WebhookEvent, candidates: Sequence[Candidate]) -> Candidate | None:
-        if not _may_match(event):
-            return None
-        return choose(
-            candidates,
-            subaccount_id=event.subaccount_id,
-            destination_key=self._destination_key(event),
-            source=event.source,
-        )
+        return choose(candidates, **self._facts(event)) if _may_match(event) else None
+
+    def _facts(self, event: CallAction | SessionSummary) -> Facts:
+        """What must agree, whatever names the attempt."""
+        return {
+            "subaccount_id": event.subaccount_id,
+            "destination_key": self._destination_key(event),
+            "source": event.source,
+        }
 
     def _finding(self, one: _Kept, attempt: Candidate | None) -> Finding:
         event = one.event
@@ -253,23 +256,33 @@ class ReconcileEvents:
         if event.is_inbound:
             return Finding("inbound")
         if attempt is None:
-            return Finding("unmatched")
+            return Finding(UNMATCHED)
         if isinstance(event, CallAction):
             return after_action(event, attempt, self._timing)
         return after_summary(event, attempt, self._timing, luck=random.random())  # noqa: S311  jitter
 
+    def _stray(self, one: _Kept, candidates: Sequence[Candidate]) -> Finding:
+        """An event without an attempt: of nobody, of one of several, or of a call that it contradicts."""
+        if not candidates or not _may_match(one.event):
+            return Finding(UNMATCHED)
+        if why := contradicted(candidates, **self._facts(one.event)):
+            log.warning("event_contradicts", inbox_id=one.row.inbox_id, attempt_id=candidates[0].attempt_id, why=why)
+            return Finding(CONTRADICTS)
+        return Finding(AMBIGUOUS)
+
     def _outcome(self, found: _Found) -> settle.Outcome:
         row, event = found.kept.row, found.kept.event
-        if found.attempt is not None or found.finding.result != "unmatched":
+        result = found.finding.result
+        if found.attempt is not None or result not in (UNMATCHED, AMBIGUOUS):
             attempt_id = None if found.attempt is None else found.attempt.attempt_id
-            return settle.Outcome(row.inbox_id, found.finding.result, attempt_id)
+            return settle.Outcome(row.inbox_id, result, attempt_id)
         if row.age_s > self._services.settings.unmatched_event_seconds:
             log.warning("event_never_matched", inbox_id=row.inbox_id)
-            return settle.Outcome(row.inbox_id, "unmatched")
+            return settle.Outcome(row.inbox_id, UNMATCHED)
         least, most = _UNMATCHED_S
         return settle.Outcome(
             row.inbox_id,
-            "unmatched",
+            result,
             retry_in_s=min(most, max(least, row.age_s / 4)),
             session_id=event.session_id if isinstance(event, CallAction | SessionSummary) else None,
         )

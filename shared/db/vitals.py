@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from shared.db.queries.strays import CONTRADICTS, DROPPED
 from shared.lifecycle import FINALS, Status
 from shared.reasons import Reason
 
@@ -24,6 +25,7 @@ _REST: Final = text(f"""
 SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS clock,
   doubts.messages AS dial_unknown_messages, doubts.oldest_s AS dial_unknown_oldest_s, doubts.held AS held_messages,
   unmatched.events AS unmatched_events, unmatched.oldest_s AS unmatched_oldest_s,
+  strays.contradicting AS contradicting_events, strays.dropped AS dropped_events,
   (SELECT count(*) FROM (SELECT FROM webhook_inbox WHERE result = 'parked' LIMIT {_MOST}) p) AS parked_events,
   (SELECT count(*) FROM (SELECT FROM callbacks WHERE state = 'parked' LIMIT {_MOST}) p) AS parked_callbacks,
   (SELECT EXTRACT(EPOCH FROM now() - max(beat_at))::float8 FROM heartbeats WHERE process LIKE 'sweeper%')
@@ -38,7 +40,12 @@ FROM (
   SELECT count(*) AS events, EXTRACT(EPOCH FROM now() - min(received_at))::float8 AS oldest_s
   FROM (SELECT received_at FROM webhook_inbox WHERE processed_at IS NULL AND session_id IS NOT NULL
     LIMIT {_MOST}) u
-) unmatched
+) unmatched, (
+  SELECT count(*) FILTER (WHERE result = '{CONTRADICTS}') AS contradicting,
+    count(*) FILTER (WHERE result = '{DROPPED}') AS dropped
+  FROM (SELECT result FROM webhook_inbox WHERE result IN ('{CONTRADICTS}', '{DROPPED}')
+    AND processed_at > now() - interval '1 hour' LIMIT {_MOST}) s
+) strays
 """)
 
 _ENDED: Final = text(f"""

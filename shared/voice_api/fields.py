@@ -9,7 +9,7 @@ from typing import Any, Final
 MAX_ID: Final = 128  # characters; 8x8's ids have 36
 MAX_WORD: Final = 64  # characters of a status, a direction, a last action, DTMF digits
 _MAX_INT: Final = 2**31 - 1  # what a PostgreSQL integer holds
-_PHONE: Final = re.compile(r"\+?([0-9]{3,15})")
+_PHONE: Final = re.compile(r"(?:\+|00)?([0-9]{3,15})")  # no country's code begins with 0
 _PHONE_FILLER: Final = str.maketrans("", "", " -().")
 _EMPTY: Final[Mapping[str, Any]] = {}
 

@@ -201,7 +201,7 @@ def test_a_summary_that_contradicts_the_attempt_is_not_believed(stage, wrong):
     stage.report(id_, **wrong)
 
     assert stage.state(id_) == ("placed", None)
-    assert stage.inbox_results() == ["unmatched"]
+    assert stage.inbox_results() == ["contradicts"]
 
 
 def test_a_summary_of_a_known_session_is_bound_to_no_other_attempt(stage):
@@ -214,7 +214,7 @@ def test_a_summary_of_a_known_session_is_bound_to_no_other_attempt(stage):
     stage.reconcile()
 
     assert stage.message(doubtful).status == "dial_unknown"
-    assert stage.inbox_results() == ["unmatched"]
+    assert stage.inbox_results() == ["contradicts"]
 
 
 def in_doubt(stage, id_):
@@ -233,7 +233,7 @@ def test_two_doubtful_calls_to_one_phone_are_not_guessed(stage):
     stage.reconcile()
 
     assert [stage.message(id_).status for id_ in ids] == ["dial_unknown"] * 2
-    assert stage.inbox_results() == ["unmatched"]
+    assert stage.inbox_results() == ["ambiguous"]
 
 
 @pytest.mark.parametrize("echo", [True, False])
