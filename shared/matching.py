@@ -50,6 +50,9 @@ _NAMED: Final = 1
 #: Digits that a caller id in national form has at least.
 _FEWEST_DIGITS: Final = 6
 
+#: What must agree, by the name that it has in logs.
+_MEMBERS: Final = ("subaccount", "destination", "source", "nothing told")
+
 
 def choose(
     candidates: Sequence[Candidate],
@@ -67,30 +70,12 @@ def choose(
     fitting = [
         candidate
         for candidate in candidates
-        if not at_odds(candidate, subaccount_id=subaccount_id, destination_key=destination_key, source=source)
+        if False not in _agreements(candidate, subaccount_id, destination_key, source)
     ]
     # A session or an id that names an attempt of ours is not bound to any other, even when the rest does not fit.
     best = min((candidate.rank for candidate in candidates), default=None)
     of_best = [candidate for candidate in fitting if candidate.rank == best]
     return of_best[0] if len(of_best) == 1 else None
-
-
-def at_odds(
-    candidate: Candidate, *, subaccount_id: str | None, destination_key: bytes | None, source: str | None
-) -> tuple[str, ...]:
-    """
-    What keeps an event from an attempt: the members that contradict it, or that there is none to go by.
-
-    One that is absent, masked or withheld contradicts nothing, as 8x8 leaves legs out of some summaries.
-    """
-    if subaccount_id is None and destination_key is None and source is None:
-        return ("nothing told",)
-    told = {
-        "subaccount": subaccount_id in (None, candidate.subaccount_id),
-        "destination": destination_key in (None, candidate.destination_key),
-        "source": source is None or _is_one_number(source, candidate.source),
-    }
-    return tuple(name for name, agrees in told.items() if not agrees)
 
 
 def contradicted(
@@ -108,17 +93,28 @@ def contradicted(
     best = min((candidate.rank for candidate in candidates), default=_NAMED + 1)
     if best > _NAMED:
         return ()
-    return next(
-        (
-            at_odds(candidate, subaccount_id=subaccount_id, destination_key=destination_key, source=source)
-            for candidate in candidates
-            if candidate.rank == best
-        ),
-        (),
+    (named, *_) = [candidate for candidate in candidates if candidate.rank == best]
+    agreements = _agreements(named, subaccount_id, destination_key, source)
+    return tuple(name for name, agrees in zip(_MEMBERS, agreements, strict=True) if not agrees)
+
+
+def _agreements(
+    candidate: Candidate, subaccount_id: str | None, destination_key: bytes | None, source: str | None
+) -> tuple[bool, bool, bool, bool]:
+    """
+    Whether what an event tells is so of an attempt, in the order of ``_MEMBERS``.
+
+    A member that is absent, masked or withheld contradicts nothing, as 8x8 leaves legs out of some summaries.
+    """
+    return (
+        subaccount_id in (None, candidate.subaccount_id),
+        destination_key in (None, candidate.destination_key),
+        source in (None, candidate.source) or _is_one_number(source or "", candidate.source),
+        subaccount_id is not None or destination_key is not None or source is not None,
     )
 
 
 def _is_one_number(told: str, ours: str) -> bool:
-    """Whether 8x8 may have told our caller id so: also in national form, which no secret hangs on."""
+    """Whether 8x8 may have told our caller id so: also in national form, as nothing secret hangs on it."""
     digits = told.lstrip("+0")
-    return told == ours or (len(digits) >= _FEWEST_DIGITS and ours.endswith(digits))
+    return len(digits) >= _FEWEST_DIGITS and ours.endswith(digits)
