@@ -54,6 +54,8 @@ URLS = [
     "https://127.0.0.1\t/", " https://127.0.0.1/", "https://[::1/", "https://[127.0.0.1]/", "https://[v1.x]/",
     "https://" + "a." * 126 + "example/", "https://good.example/" + "a" * 3000, "https://" + "a" * 300 + ".example/",
 ]  # fmt: skip
+#: What a name server decides about; the C library knows all others by itself.
+NAMES = [f"https://{host}/hook" for host in HOSTS if host[0].isalpha()]
 ALL = [*(f"https://{host}/hook" for host in HOSTS), *URLS]
 
 
@@ -117,7 +119,8 @@ def test_no_url_reaches_a_forbidden_address_not_even_past_the_check_at_its_regis
     gone_out = []
     for answer in BAD_ANSWERS:
         edge = HttpEdge(Route(AddressGuard(), getaddrinfo=hostile([answer])))
-        gone_out += [url for url in ALL if tried(edge, url) is None]
+        urls = ALL if answer == BAD_ANSWERS[0] else NAMES
+        gone_out += [url for url in urls if tried(edge, url) is None]
         edge.close()
 
     # Whatever was not refused in time would stand here: nothing was connected to at all, so no byte left.

@@ -144,31 +144,38 @@ def test_no_error_logs_a_secret_address(ingress, monkeypatch):
     assert PATH_SECRET not in repr([{**entry, "exc_info": None} for entry in logs]) + reply.text
 
 
-@pytest.mark.parametrize(
-    ("proxies", "socket_peer", "forwarded_for", "status"),
-    [
-        (0, "203.0.113.7", "", 200),
-        (0, "198.51.100.1", "203.0.113.7", 401),  # only says so
-        (1, "10.0.0.1", "203.0.113.7", 200),
-        (1, "10.0.0.1", "198.51.100.1, 203.0.113.7", 200),
-        (1, "10.0.0.1", "203.0.113.7, 198.51.100.1", 401),
-        (1, "10.0.0.1", "", 401),
-        (2, "10.0.0.1", "203.0.113.7, 10.0.0.2", 200),
-        (2, "10.0.0.1", "203.0.113.7, 198.51.100.1, 10.0.0.2", 401),
-        (2, "10.0.0.1", "203.0.113.7", 401),  # came in past a proxy
-        (1, "", "::ffff:203.0.113.7", 200),  # the proxy reaches us by a unix socket
+SENDERS = {
+    0: [
+        ("203.0.113.7", "", 200),
+        ("198.51.100.1", "203.0.113.7", 401),  # only says so
     ],
-)
-def test_an_allowed_network_is_that_of_the_sender_not_of_the_proxy(
-    ingress, proxies, socket_peer, forwarded_for, status
-):
+    1: [
+        ("10.0.0.1", "203.0.113.7", 200),
+        ("10.0.0.1", "198.51.100.1, 203.0.113.7", 200),
+        ("10.0.0.1", "203.0.113.7, 198.51.100.1", 401),
+        ("10.0.0.1", "", 401),
+        ("", "::ffff:203.0.113.7", 200),  # the proxy reaches us by a unix socket
+    ],
+    2: [
+        ("10.0.0.1", "203.0.113.7, 10.0.0.2", 200),
+        ("10.0.0.1", "203.0.113.7, 198.51.100.1, 10.0.0.2", 401),
+        ("10.0.0.1", "203.0.113.7", 401),  # came in past a proxy
+    ],
+}
+
+
+@pytest.mark.parametrize("proxies", SENDERS)
+def test_an_allowed_network_is_that_of_the_sender_not_of_the_proxy(ingress, proxies):
     stage = ingress(webhook_allowed_ips="203.0.113.0/24", trusted_proxies=proxies)
 
-    reply = stage.http.post(
-        "/api/webhooks/vss",
-        data=json.dumps(EVENT),
-        headers={"Authorization": WEBHOOK_TOKEN, "X-Forwarded-For": forwarded_for},
-        environ_overrides={"REMOTE_ADDR": socket_peer},
-    )
+    answered = [
+        stage.http.post(
+            "/api/webhooks/vss",
+            data=json.dumps(EVENT),
+            headers={"Authorization": WEBHOOK_TOKEN, "X-Forwarded-For": forwarded_for},
+            environ_overrides={"REMOTE_ADDR": socket_peer},
+        ).status_code
+        for socket_peer, forwarded_for, _ in SENDERS[proxies]
+    ]
 
-    assert reply.status_code == status
+    assert answered == [status for *_, status in SENDERS[proxies]]
