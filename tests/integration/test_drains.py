@@ -1,17 +1,20 @@
 """SIGTERM in the middle of a burst: each kind of worker ends soon, and leaves nothing in doubt and nothing leased."""
 
 import time
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from shared import jobs
+from shared.broker import CONSUMER_NAME
 from shared.lifecycle import Lane
-from tests.integration.test_worker_process import arguments, running
+from tests.integration.test_worker_process import arguments, running, until
 from tests.integration.worker_stage import staged
 
 BURST = 150
 MOST_S = 25
 USUAL_S = 12
+STARTING_S = 60
 
 
 @pytest.fixture
@@ -21,10 +24,12 @@ def stage(settings):
         yield stage
 
 
-def ends_within(process):
-    process.terminate()
+def ends_within(*processes):
+    """Seconds until the last of them has ended, all told at once."""
+    for process in processes:
+        process.terminate()
     told_at = time.monotonic()
-    assert process.wait(MOST_S) == 0
+    assert [process.wait(MOST_S) for process in processes] == [0] * len(processes)
     return time.monotonic() - told_at
 
 
@@ -32,21 +37,37 @@ def statuses(stage):
     return dict(stage.execute("SELECT status, count(*) FROM messages GROUP BY status"))
 
 
-@pytest.mark.parametrize(("name", "lane"), [("calls-otp", Lane.OTP), ("calls-bulk", Lane.ALERT)])
-def test_a_call_worker_ends_with_every_dial_recorded(stage, name, lane):
-    stage.simulator.set_fault("slow_reply", seconds=0.5)
-    stage.keep_all([stage.new_message(lane=lane) for _ in range(BURST)])
+@contextmanager
+def listening(stage, name, count, lane):
+    """So many processes of a role at once, each of which hears its queue."""
+    with ExitStack() as stack:
+        processes = [stack.enter_context(running(stage, arguments(name))) for _ in range(count)]
+        consumer = CONSUMER_NAME.format(jobs.PLACE_CALLS[lane].queue)
+        client = stage.services.broker.client
+        until(lambda: [one["name"] for one in client.client_list()].count(consumer) == count, STARTING_S)
+        yield processes
 
-    with running(stage, arguments(name)) as process:
+
+@pytest.mark.parametrize(("name", "lane", "count"), [("calls-otp", Lane.OTP, 2), ("calls-bulk", Lane.ALERT, 1)])
+def test_call_workers_end_with_every_dial_recorded_and_none_made_twice(stage, name, lane, count):
+    stage.simulator.set_fault("slow_reply", seconds=0.5)
+
+    with listening(stage, name, count, lane) as processes:
+        ids = stage.keep_all([stage.new_message(lane=lane) for _ in range(BURST * count)])
         stage.services.broker.ring(jobs.message_of(jobs.PLACE_CALLS[lane]))
-        stage.simulator.wait_for(lambda ledger: len(ledger.entries) > 10, timeout_s=30)
-        took_s = ends_within(process)
+        # More calls in half a second than one process has senders: all of them are at it.
+        enough = (count - 1) * stage.settings.dial_senders + 10
+        stage.simulator.wait_for(lambda ledger: len(ledger.entries) > enough, timeout_s=STARTING_S)
+        took_s = ends_within(*processes)
 
     left = statuses(stage)
-    dialled = len(stage.simulator.ledger.entries)
+    called = [entry.client_request_id for entry in stage.simulator.ledger.entries]
+    attempts = stage.execute("SELECT attempt_id, message_id FROM dial_attempts")
     assert took_s < USUAL_S
     assert set(left) <= {"queued", "placed"}
-    assert left["placed"] == dialled == stage.execute("SELECT count(*) FROM dial_attempts")[0][0]
+    assert left["placed"] == len(attempts)
+    assert sorted(called) == sorted(row.attempt_id for row in attempts)
+    assert len({row.message_id for row in attempts}) == len(attempts) <= len(ids)
 
 
 def test_a_worker_that_reconciles_ends_with_nothing_half_done(stage):

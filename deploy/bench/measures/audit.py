@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -30,14 +31,16 @@ def audit(scene: Scene) -> Measured:
     scene.stage.stop_workers()
     rows = scene.count(20_000, 1_000_000)
     url = _filled(scene, rows)
-    took, told = [], {}
+    took, spent, told = [], [], {}
     for number in range(1, _ROUNDS + 1):
         scene.tell(f"auditing {rows:,} messages, {number} of {_ROUNDS}")
-        began = time.perf_counter()
+        began, spent_before = time.perf_counter(), _spent_s(scene)
         told = _audited(scene, url)
         took.append(time.perf_counter() - began)
+        spent.append(_spent_s(scene) - spent_before)
     measured.add("seconds", f"`ringpost audit` of {rows:,} messages", median(took), "s")
     measured.add("slowest", "the slowest round", max(took), "s")
+    measured.add("cpu_s", "processor time of it, the command's and PostgreSQL's", median(spent), "s")
     measured.add("messages", "messages audited", sum(told["messages"].values()))
     measured.add("callbacks", "callbacks audited", sum(told["callbacks"].values()))
     measured.add("findings", "messages not accounted for", sum(one["count"] for one in told["findings"]))
@@ -74,3 +77,9 @@ def _audited(scene: Scene, url: str) -> dict[str, Any]:
     done = subprocess.run(command, env=environment, cwd=fleet.PROJECT, capture_output=True, text=True, check=False)
     told: dict[str, Any] = json.loads(done.stdout)
     return told
+
+
+def _spent_s(scene: Scene) -> float:
+    """Processor seconds so far, of PostgreSQL and of commands that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return scene.stage.meter.postgres_s() + ended.ru_utime + ended.ru_stime
