@@ -62,9 +62,9 @@ class Vitals:
         def look() -> None:
             try:
                 found[part] = self._looks[part]()
-            except Exception:  # whatever it is, the other parts are told
-                log.exception("figures_not_read", part=part)
+            except Exception as error:  # noqa: BLE001  whatever it is, the other parts are told
                 found[part] = {}
+                log.error("figures_not_read", part=part, error=str(error).partition("\n")[0])  # noqa: TRY400
 
         thread = threading.Thread(target=look, name=f"vitals-{part}", daemon=True)
         thread.start()
