@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deploy.checks import Check, Grade, ok
 
 if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
+
     from shared.db.database import Database
 
 _HELD = (
@@ -42,7 +44,7 @@ def check_leftovers(database: Database, spool_dir: Path) -> list[Check]:
     ]
 
 
-def _held(rows: Sequence[Mapping[str, Any]]) -> str:
+def _held(rows: Sequence[RowMapping]) -> str:
     from shared.times import rfc3339
 
     lanes = ", ".join(f"{row['messages']} {row['lane']}" for row in rows)

@@ -45,11 +45,14 @@ def failover(drill: Drill, *, quick: bool, messages: int | None = None) -> Bound
         stage.wait_until(lambda: bool(_called(drill)), "dialling begins")
         standby.await_all()
         standby.cut()
-        known, wanted = len(_called(drill)), round(_LOST * count)
-        stage.wait_until(lambda: len(_called(drill)) >= known + wanted, "calls that the standby does not know of")
+        known = _claimed(drill)
+        stage.wait_until(
+            lambda: len(_called(drill)) >= known + _LOST * count, "calls that the standby knows nothing of"
+        )
         with drill.noted(POSTGRES, "promoted"):
             standby.promote()
             promoted_at = time.time()
+            drill.measure("calls that it knows nothing of", len(_called(drill)) - known)
             stage.database.close()
             stage.await_ready()
         stage.misbehave()
@@ -67,12 +70,17 @@ def _called(drill: Drill) -> dict[str, float]:
     return {request_id: at for request_id, at in calls.items() if at >= drill.since}
 
 
+def _claimed(drill: Drill) -> int:
+    """Dials begun so far, as PostgreSQL knows; those that the standby lacks are not more."""
+    return len(drill.gather().attempts)
+
+
 def _measure_new(drill: Drill, promoted_at: float) -> None:
     """What comes in after the promotion is dialled, whatever is held."""
     held = _held(drill)
     drill.measure("held after the promotion", sum(held.values()))
     before = _called(drill)
-    drill.measure("called before the promotion", sum(at < promoted_at for at in before.values()))
+    drill.measure("calls before the promotion", sum(at < promoted_at for at in before.values()))
     with drill.load(_NEW, _NEW_RATE, ttl_s=_TTL_S, is_mixed=False):
         pass
     drill.stage.wait_until(lambda: len(_called(drill)) >= len(before) + _NEW, "new messages are dialled", _SETTLED_S)
