@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from shared import failpoints, jobs, lifeline, log
+from shared.alarms import CLOCK_LIMIT_S
 from shared.db.database import Database, DatabaseAway, is_away
 from shared.db.queries import moves, poison, sweep
 from shared.lifecycle import DOUBTFUL, Event, Lane, Move, Status
@@ -23,7 +24,6 @@ from shared.reasons import Reason
 from shared.services import Services, build_services, timing_of
 from shared.settings import Settings
 from shared.verdict import Dialed, Timing, doubt_due
-from shared.vitals import CLOCK_LIMIT_S
 from workers import failover
 from workers.ask_log_export import keep_asking
 from workers.refresh_voices import keep_fresh

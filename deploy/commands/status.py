@@ -18,14 +18,17 @@ from deploy.commands.console import (
     print_json,
     print_table,
 )
+from shared.alarms import LATE_S, ringing
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from shared.settings import Settings
 
-#: Seconds that a due row, or the sweeper's sign of life, may be late.
-LATE_S: Final = 30
+#: Alarms that the tables tell more of.
+_TOLD: Final = frozenset(
+    {"sweeper_silent", "breaker_open", "message_overdue", "callback_overdue", "webhook_overdue", "redis_away"}
+)
 _REDIS_TIMEOUT_S: Final = 2
 
 
@@ -113,8 +116,6 @@ def ask_redis(url: str) -> RedisState:
 
 def bad_news(state: Mapping[str, Any]) -> Iterator[str]:
     """A sentence for each thing that somebody should look at."""
-    from shared.vitals import alarms
-
     silent = state["sweeper"]["silent_s"]
     if silent is None or silent > LATE_S:
         since = "never was heard of" if silent is None else f"is silent for {age(silent)}"
@@ -131,7 +132,7 @@ def bad_news(state: Mapping[str, Any]) -> Iterator[str]:
         yield f"a webhook of 8x8 is overdue by {age(state['inbox']['oldest_overdue_s'])}"
     if not state["redis"]["reachable"]:
         yield "Redis does not answer: work goes on by the sweeper's rounds alone, more slowly"
-    yield from alarms(state.get("vitals", {}))
+    yield from (sentence for name, sentence in ringing(state.get("vitals", {})) if name not in _TOLD)
 
 
 def _cut(calls: Mapping[str, Any], limit: str) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import text
 
+from shared import jobs
+from shared.broker import CONSUMER_NAME, connect
 from shared.db.conservation import CHECKS, SHOWN
 from shared.db.queries import moves, sweep
 from shared.lifecycle import Event, Move
@@ -18,6 +21,16 @@ def _sweeper(database, provider_id):
     """It was there just now."""
     with database.transaction() as connection:
         sweep.beat(connection, "sweeper test 1", time.time())
+
+
+@pytest.fixture(autouse=True)
+def _workers(settings):
+    """Somebody listens to every queue."""
+    with ExitStack() as stack:
+        for job in jobs.ALL:
+            name = CONSUMER_NAME.format(job.queue)
+            stack.enter_context(connect(settings.redis_url, timeout_s=1, name=name)).ping()
+        yield
 
 
 def execute(database, *statements):
