@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from shared.lifecycle import FINALS, Status
+from shared.lifecycle import FINALS, Lane, Status
 from shared.reasons import Reason
 
 #: Counts end here: beyond it the number says no more, and must not cost more.
@@ -32,8 +32,8 @@ SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS clock,
 FROM (
   SELECT count(*) AS messages, count(*) FILTER (WHERE reason = '{Reason.HISTORY_LOST}') AS held,
     EXTRACT(EPOCH FROM now() - min(updated_at))::float8 AS oldest_s
-  FROM (SELECT reason, updated_at FROM messages WHERE finished_at IS NULL AND status = 'dial_unknown'
-    LIMIT {_MOST}) d
+  FROM (SELECT reason, updated_at FROM messages
+    WHERE finished_at IS NULL AND status = 'dial_unknown' AND lane <> '{Lane.TEST}' LIMIT {_MOST}) d
 ) doubts, (
   SELECT count(*) AS events, EXTRACT(EPOCH FROM now() - min(received_at))::float8 AS oldest_s
   FROM (SELECT received_at FROM webhook_inbox WHERE processed_at IS NULL AND session_id IS NOT NULL
@@ -42,9 +42,11 @@ FROM (
 """)
 
 _ENDED: Final = text(f"""
-SELECT status, count(*) AS messages
-FROM (SELECT status, occurred_at FROM feed_events ORDER BY event_id DESC LIMIT {_EVENTS}) e
-WHERE occurred_at > now() - interval '1 hour' AND status = ANY (:finals) GROUP BY status
+SELECT e.status, count(*) AS messages
+FROM (SELECT message_id, status, occurred_at FROM feed_events ORDER BY event_id DESC LIMIT {_EVENTS}) e
+JOIN messages m ON m.id = e.message_id
+WHERE e.occurred_at > now() - interval '1 hour' AND e.status = ANY (:finals) AND m.lane <> '{Lane.TEST}'
+GROUP BY e.status
 """)
 #: Ends of calls that rang, as far as is known.
 _RANG: Final = (Status.DELIVERED, Status.NO_ANSWER, Status.BUSY, Status.CANCELED)
