@@ -5,13 +5,13 @@ import hmac
 import os
 import socket
 import subprocess
-import sys
 import time
 from contextlib import ExitStack
 
 import pytest
 import requests
 
+from deploy import fleet
 from deploy.demo.surroundings import environment_of
 from shared.db.queries import providers
 from shared.ids import new_id
@@ -321,18 +321,19 @@ def free_port():
 
 
 @pytest.fixture
-def two_processes(stage):
+def two_processes(stage, tmp_path):
     """Two ingress processes of their own, as two machines would run them."""
     with ExitStack() as stack:
         urls = []
         for _ in "12":
             port = free_port()
             command = f"granian --interface rsgi --factory --workers 1 --no-ws --port {port} ingress.server:create"
-            environment = os.environ | environment_of(stage.site.settings) | {"PORT": str(port)}
+            environment = os.environ | environment_of(stage.site.settings) | fleet.program_paths()
+            log = stack.enter_context((tmp_path / f"{port}.log").open("w"))
             process = stack.enter_context(
-                subprocess.Popen([sys.executable, "-m", *command.split()], env=environment, stdout=subprocess.DEVNULL)
+                subprocess.Popen(command.split(), env=environment, stdout=log, stderr=subprocess.STDOUT)
             )
-            stack.callback(process.terminate)
+            stack.callback(process.kill)  # what works for it ends with it
             urls.append(f"http://127.0.0.1:{port}")
         yield urls
 
