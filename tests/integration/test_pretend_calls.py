@@ -2,11 +2,19 @@
 
 import base64
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
+from deploy import fleet
+from deploy.demo.surroundings import environment_of
+from deploy.procfile import parse_procfile
 from shared import callback, jobs
 from shared.db import story
 from shared.db.queries import backlog, callbacks, dial
@@ -220,9 +228,43 @@ def test_a_summary_of_8x8_is_never_taken_for_that_of_a_pretended_call(stage, nam
     assert stage.state(tested)[0] == "dial_unknown"
 
 
+_DYING = """
+import os, signal
+from workers import actors
+from workers.main import run
+
+class Dies(actors.PretendCalls):
+    def record(self, calls):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+actors.PretendCalls = Dies
+run(["pretend_calls"], threads=1)
+"""
+
+
+def worker(stage, *arguments):
+    environment = os.environ | environment_of(stage.settings) | fleet.program_paths()
+    return subprocess.Popen([sys.executable, *arguments], env=environment, stderr=subprocess.DEVNULL)
+
+
+def test_the_procfile_s_worker_of_the_bulk_lanes_pretends_calls_too(stage, trap):
+    tested = keep(stage, number("1234"))
+
+    with worker(stage, *parse_procfile((fleet.PROJECT / "Procfile").read_text())["calls-bulk"].split()[1:]) as process:
+        ends = time.monotonic() + 60
+        while stage.state(tested)[0] != "placed" and time.monotonic() < ends:
+            time.sleep(0.05)
+        process.kill()
+
+    assert stage.state(tested)[0] == "placed"
+    assert trap.knocks == []
+
+
 def test_a_worker_killed_before_its_record_leaves_a_doubt_that_is_settled_without_a_call(stage, trap):
     tested = keep(stage, number("1234"))
-    PretendCalls(stage.services).claim()  # and dies
+    with worker(stage, "-c", _DYING) as process:
+        assert process.wait(60) == -signal.SIGKILL
+    assert stage.state(tested)[0] == "dialing"
 
     stage.execute("UPDATE messages SET due_at = now() WHERE status = 'dialing'")
     stage.sweep()
