@@ -17,7 +17,7 @@ from shared import phone, speech
 from shared.db.queries.accept import NewMessage
 from shared.db.queries.providers import KeyOwner
 from shared.ids import new_id
-from shared.lifecycle import Lane
+from shared.lifecycle import Lane, Mode
 from shared.retry_policy import REDIAL
 from shared.sealing import Sealer
 from shared.settings import Settings
@@ -54,9 +54,10 @@ class Intake:
             raise invalid(call)
         return call
 
-    def fingerprint(self, body: Any) -> bytes:
-        """Equal for bodies that say the same, whatever their order and spaces."""
-        return self.sealer.fingerprint(_SORTED.encode(body).encode())
+    def fingerprint(self, body: Any, mode: Mode = Mode.LIVE) -> bytes:
+        """Equal for bodies that say the same, whatever their order and spaces; never a test's and a live one's."""
+        said = _SORTED.encode(body)
+        return self.sealer.fingerprint((said if mode is Mode.LIVE else f"test {said}").encode())
 
     def row(self, call: CallRequest, fingerprint: bytes, owner: KeyOwner, voices: Voices) -> NewMessage:
         """
@@ -73,14 +74,14 @@ class Intake:
         endpoint_id = self._endpoint(call, owner, errors)
         errors.raise_if_any()
         number = self._destination(call, owner)
-        message_id, lane = new_id("msg"), call.lane
+        message_id, kind, is_test = new_id("msg"), call.lane, owner.mode is Mode.TEST
         content = to_json({"destination": number.e164, "text": text})
         return NewMessage(
             id=message_id,
             provider_id=owner.provider_id,
             message_id=call.messageId,
             fingerprint=fingerprint,
-            lane=lane,
+            lane=Lane.TEST if is_test else kind,
             content=self.sealer.seal(content, row=message_id),
             destination_key=self.sealer.destination_key(number.e164),
             destination_masked=number.masked,
@@ -91,7 +92,7 @@ class Intake:
             plays=call.plays,
             seconds_per_play=speech.seconds_per_play(text, call.speed),
             interruptible=call.interruptible,
-            max_attempts=call.redial.maxAttempts or REDIAL[lane].max_attempts,
+            max_attempts=call.redial.maxAttempts or REDIAL[kind].max_attempts,
             spare_attempts=0 if call.redial.maxAttempts else _SPARE_ATTEMPTS,
             redial_unknown=call.redial.onUnknown == "redial",
             endpoint_id=endpoint_id,
@@ -99,7 +100,8 @@ class Intake:
             warnings=warnings,
             scheduled_at=call.scheduledAt,
             expires_at=call.expiresAt,
-            ttl_s=None if call.expiresAt else call.ttlSeconds or _TTL_S[lane],
+            ttl_s=None if call.expiresAt else call.ttlSeconds or _TTL_S[kind],
+            test_type=kind if is_test else None,
         )
 
     def _text(self, call: CallRequest, errors: _Errors, warnings: list[str]) -> str:

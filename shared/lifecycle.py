@@ -15,11 +15,32 @@ from typing import Any, Final
 
 
 class Lane(StrEnum):
-    """A message's type: which queue it waits in, how long it lives, how often it is redialled."""
+    """
+    Which queue a message waits in; but for the last one also its type: how long it lives, how often it is redialled.
+
+    Test messages of every type wait in a lane of their own: their calls are pretended, so they wait for no pace.
+    """
 
     OTP = "otp"
     ALERT = "alert"
     NOTIFICATION = "notification"
+    TEST = "test"
+
+
+#: The lanes whose messages ring phones, which are the types that a message may have.
+TYPES: Final[tuple[Lane, ...]] = tuple(lane for lane in Lane if lane is not Lane.TEST)
+
+
+class Mode(StrEnum):
+    """What a key may do, and with it each message that it sends: ring phones, or pretend to."""
+
+    LIVE = "live"
+    TEST = "test"
+
+
+def mode_of(lane: str) -> Mode:
+    """The mode of a message in *lane*."""
+    return Mode.TEST if lane == Lane.TEST else Mode.LIVE
 
 
 class Status(StrEnum):

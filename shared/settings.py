@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared import secret_values
+from shared.voice_api.pretence import PRETENDED_SUBACCOUNT
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -79,6 +80,12 @@ class Settings(BaseSettings):
         (), description="Countries (ISO alpha-2) for new providers; default: the caller id's; * opens all."
     )
     legacy_admin_auth: bool = Field(False, description="Accept the demo's login admin:WEBHOOK_AUTH_TOKEN.")
+    auth_failures_per_minute: int = Field(
+        30, ge=1, description="Failed logins a minute from one address, and with one key; then they get 429, unread."
+    )
+    test_call_seconds: float = Field(
+        2, ge=0, description="Until the outcome of a test key's pretended call comes; slow ones take ten times that."
+    )
     message_max_length: int = Field(1000, ge=1, le=3000, description="Longest message, in code points.")
     default_language: str = Field("en-US", description="BCP 47 tag, when a request names neither language nor voice.")
     default_voice: str = Field("en-US-BenjaminRUS", description="8x8 speech profile of the default language.")
@@ -186,6 +193,13 @@ class Settings(BaseSettings):
             raise ValueError("needs 32 bytes in base64; make one with: openssl rand -base64 32")
         if len(set(raw)) < secret_values.MIN_DIFFERENT:
             raise ValueError("is not random; make one with: openssl rand -base64 32")
+        return value
+
+    @field_validator("eight_x_eight_subaccount_id")
+    @classmethod
+    def _not_pretended(cls, value: str) -> str:
+        if value == PRETENDED_SUBACCOUNT:
+            raise ValueError("is the name that pretended calls have")
         return value
 
     @field_validator("webhook_auth_token", "webhook_auth_token_old", "metrics_token")

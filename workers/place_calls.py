@@ -21,7 +21,7 @@ from shared.db.group_commit import Bounds, GroupCommitter
 from shared.db.queries import claim, dial
 from shared.db.queries.pacing import Refused
 from shared.ids import new_id
-from shared.lifecycle import REPORTED, TRANSITIONS, Lane, Move
+from shared.lifecycle import REPORTED, TRANSITIONS, TYPES, Lane, Move
 from shared.rest import Rest
 from shared.sealing import Unsealable
 from shared.services import Services, pace_of, timing_of
@@ -73,8 +73,8 @@ class PlaceCalls:
         self._pace = pace_of(services.settings)
         self._timing = timing_of(services.settings)
         self.senders = Senders("dial", services.settings.dial_senders)
-        self._flights = {lane: SingleFlight() for lane in Lane}
-        self._rests = {lane: Rest(_REST_ROW_S, _REST_S) for lane in Lane}
+        self._flights: dict[Lane, SingleFlight] = {lane: SingleFlight() for lane in TYPES}
+        self._rests: dict[Lane, Rest] = {lane: Rest(_REST_ROW_S, _REST_S) for lane in TYPES}
         self._lost_claims: list[str] = []
         self._giving_back = threading.Lock()
         self._results: GroupCommitter[_Sent, None] = GroupCommitter(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -129,12 +128,12 @@ def create_provider(
 def create_key(connection: Connection, provider_id: str) -> tuple[str, str]:
     """Store a new key and return its id and its secret, of which only a hash is kept."""
     from shared.db.queries import providers as queries
-    from shared.ids import new_id
+    from shared.keys import make
+    from shared.lifecycle import Mode
 
-    key_id, secret = new_id("key"), secrets.token_urlsafe(32)
-    # 256 random bits cannot be guessed; a slow hash is for what people choose.
-    queries.create_key(connection, key_id, provider_id, hashlib.sha256(secret.encode()).digest())
-    return key_id, secret
+    made = make(Mode.LIVE)
+    queries.create_key(connection, made.key_id, provider_id, made.secret_hash)
+    return made.key_id, made.secret
 
 
 def print_secrets(made: dict[str, str | None]) -> None:

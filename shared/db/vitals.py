@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from shared.lifecycle import FINALS, Status
+from shared.lifecycle import FINALS, Lane, Status
 from shared.reasons import Reason
 
 #: Counts end here: beyond it the number says no more, and must not cost more.
@@ -40,8 +40,8 @@ SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS clock,
 FROM (
   SELECT count(*) AS messages, count(*) FILTER (WHERE reason = '{Reason.HISTORY_LOST}') AS held,
     EXTRACT(EPOCH FROM now() - min(updated_at))::float8 AS oldest_s
-  FROM (SELECT reason, updated_at FROM messages WHERE finished_at IS NULL AND status = 'dial_unknown'
-    LIMIT {_MOST}) d
+  FROM (SELECT reason, updated_at FROM messages
+    WHERE finished_at IS NULL AND status = 'dial_unknown' AND lane <> '{Lane.TEST}' LIMIT {_MOST}) d
 ) doubts, (
   SELECT count(*) AS events, EXTRACT(EPOCH FROM now() - min(received_at))::float8 AS oldest_s
   FROM (SELECT received_at FROM webhook_inbox WHERE processed_at IS NULL AND session_id IS NOT NULL
@@ -54,6 +54,7 @@ SELECT e.status, e.provider_id, m.country, count(*) AS messages
 FROM (SELECT status, provider_id, message_id, occurred_at FROM feed_events ORDER BY event_id DESC LIMIT {_EVENTS}) e
 LEFT JOIN messages m ON m.id = e.message_id
 WHERE e.occurred_at > now() - interval '1 hour' AND e.status = ANY (:finals)
+  AND m.lane IS DISTINCT FROM '{Lane.TEST}'
 GROUP BY e.status, e.provider_id, m.country
 """)
 #: Of fewer calls no share is told.

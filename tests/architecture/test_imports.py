@@ -40,6 +40,7 @@ PURE = [
     "shared/voice_api/codes.py",
     "shared/voice_api/events.py",
     "shared/voice_api/fields.py",
+    "shared/voice_api/pretence.py",
     "deploy/chaos/cases.py",
     "deploy/chaos/checker.py",
     "deploy/chaos/records.py",

@@ -61,7 +61,14 @@ class Stage:
         self.customer = Customer(self.services.database)
 
     def close(self):
-        for part in (self.site.spool, self.site.voices, self.site.forecast, self.site.messages, self.site.events):
+        for part in (
+            self.site.providers,
+            self.site.spool,
+            self.site.voices,
+            self.site.forecast,
+            self.site.messages,
+            self.site.events,
+        ):
             part.close()
         self.services.close()
 
@@ -102,6 +109,7 @@ def staged(database_url, redis_url, data_dir, **settings):
         "ringpost_data_dir": data_dir,
         "database_url": database_url,
         "redis_url": redis_url,
+        "auth_failures_per_minute": 100_000,
     }
     stage = Stage(Settings.load(**known | settings))
     try:

@@ -43,6 +43,7 @@ class NewMessage:
     scheduled_at: datetime | None
     expires_at: datetime | None
     ttl_s: int | None
+    test_type: str | None = None  # of a test message, which waits in the test lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +73,19 @@ _INSERT: Final = Prepared(
 INSERT INTO messages (
   id, provider_id, message_id, fingerprint, lane, status, content, destination_key, destination_masked, country,
   source, voice, speed, plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown,
-  endpoint_id, metadata, warnings, scheduled_at, deadline, due_at)
+  endpoint_id, metadata, warnings, scheduled_at, test_type, deadline, due_at)
 SELECT id, provider_id, message_id, decode(fingerprint, 'hex'), lane,
   CASE WHEN scheduled_at > now() THEN 'scheduled' ELSE 'queued' END,
   decode(content, 'hex'), decode(destination_key, 'hex'), destination_masked, country, source, voice, speed,
   plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown, endpoint_id, metadata,
-  warnings, scheduled_at,
+  warnings, scheduled_at, test_type,
   COALESCE(expires_at, GREATEST(scheduled_at, now()) + ttl_s * interval '1 second'),
   GREATEST(scheduled_at, now())
 FROM json_to_recordset(:rows) AS x(
   id text, provider_id text, message_id text, fingerprint text, lane text, content text, destination_key text,
   destination_masked text, country text, source text, voice text, speed float8, plays int2, seconds_per_play float8,
   interruptible boolean, max_attempts int2, spare_attempts int2, redial_unknown boolean, endpoint_id text,
-  metadata jsonb, warnings jsonb, scheduled_at timestamptz, expires_at timestamptz, ttl_s int)
+  metadata jsonb, warnings jsonb, scheduled_at timestamptz, expires_at timestamptz, ttl_s int, test_type text)
 ON CONFLICT DO NOTHING
 RETURNING id, status, deadline, due_at
 """,

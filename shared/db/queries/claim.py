@@ -244,12 +244,13 @@ def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_
             return Claim([], room=0, waiting=True, is_fenced=True)
         open_pace(connection, pace.subaccount_id, pacing.burst(pace.dials_per_second))
         rows = in_turn(connection, **asked)
-    calls = [_claimed(row) for row in rows if row.id is not None]
+    calls = [claimed_call(row) for row in rows if row.id is not None]
     failpoints.hit("dial.after_claim", calls)
     return Claim(calls, room=rows[0].room, waiting=rows[0].waiting, held_s=rows[0].held_s)
 
 
-def _claimed(row: Any) -> ClaimedCall:
+def claimed_call(row: Any) -> ClaimedCall:
+    """A claim's row as the dialler takes it."""
     return ClaimedCall(
         message_id=row.id,
         attempt_id=row.attempt_id,

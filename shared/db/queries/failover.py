@@ -97,7 +97,7 @@ _HOLD: Final = Prepared(
     f"""
 WITH due AS (
   SELECT id FROM messages
-  WHERE finished_at IS NULL AND status = :status AND due_at <= :found_at
+  WHERE finished_at IS NULL AND status = :status AND lane <> '{Lane.TEST}' AND due_at <= :found_at
     AND created_at <= COALESCE(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())
   ORDER BY due_at LIMIT :page FOR NO KEY UPDATE
 ), numbered AS (
