@@ -160,6 +160,7 @@ def test_a_claim_reads_the_heads_of_long_queues_only(stage, lane, analysed):
 def pages_read(stage, lane=Lane.OTP):
     values = {"subaccount_id": "test_voice", "rate": 1e6, "max_in_flight": 100_000, "share": 1, "lease_s": 30}
     values |= {"ring_s": 60, "lane": str(lane), "wanted": 64, "claim_id": "claim_plan"}
+    values |= {"daily_calls": 10**6, "provider_daily_calls": 10**6}
     statement = claims._CLAIM_OTP if lane is Lane.OTP else claims._CLAIM_BULK
     select = re.sub(r"(?<!:):(\w+)", r"%(\1)s", statement.sql[-1])
     with stage.database.engine.connect() as connection:
