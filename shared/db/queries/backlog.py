@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from shared.backlog import Backlog, Queue, Waiting
+from shared.lifecycle import Lane
 
 #: Deadlines are told apart more finely the nearer they are: each class is a quarter wider than the one before.
 _COUNT: Final = """
@@ -41,6 +42,7 @@ SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS at,
   COALESCE(s.dialed, 0) AS dialed,
   COALESCE(EXTRACT(EPOCH FROM s.held_until), 0)::float8 AS held_until,
   (SELECT json_agg(lane) FROM lanes WHERE paused_at IS NOT NULL) AS paused,
+  EXISTS (SELECT FROM stops WHERE scope = 'global' AND name = '' AND ended_at IS NULL) AS is_stopped,
   (SELECT EXTRACT(EPOCH FROM probe_at)::float8 FROM breakers WHERE scope = 'subaccount' AND name = :subaccount_id)
     AS probe_at,
   (SELECT json_object_agg(name, EXTRACT(EPOCH FROM probe_at)) FROM breakers WHERE scope = 'source') AS sources,
@@ -77,7 +79,7 @@ def read(connection: Connection, subaccount_id: str, *, pace: float, lines: floa
         dialed=limits.dialed,
         last_dials=limits.last_dials or {},
         held_until=limits.held_until,
-        paused=frozenset(limits.paused or ()),
+        paused=frozenset(Lane) if limits.is_stopped else frozenset(limits.paused or ()),
         probe_at=limits.probe_at,
         source_probe_at=limits.sources or {},
         quick_s=limits.quick_s,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, RowMapping, text
 
 from shared.db.queries import daily_calls, moves
@@ -37,7 +38,8 @@ FOR_CLAIM: Final = f"""(SELECT COALESCE(bool_or(scope = '{Scope.GLOBAL}'), false
 #: For the sweeper's look, each true where there is something to do.
 IS_OVER: Final = """(EXISTS (SELECT FROM stops WHERE ended_at IS NOT NULL OR until <= now())
   OR EXISTS (SELECT FROM lanes WHERE paused_until <= now()))"""
-HOLDS: Final = "EXISTS (SELECT FROM stops WHERE scope <> 'global' AND ended_at IS NULL)"
+_SORTED_OUT: Final = f"('{Scope.PROVIDER}', '{Scope.COUNTRY}', '{Scope.SOURCE}')"
+HOLDS: Final = f"EXISTS (SELECT FROM stops WHERE scope IN {_SORTED_OUT} AND ended_at IS NULL)"
 
 
 def standing(connection: Connection) -> list[Stop]:
@@ -114,18 +116,21 @@ def let_go(connection: Connection, page: int) -> int:
     return connection.execute(_LET_GO, {"page": page}).rowcount
 
 
-def forget_ended(connection: Connection, before: datetime) -> None:
-    """All is let go that stops held which ended before then."""
-    connection.execute(text("DELETE FROM stops WHERE ended_at < :before"), {"before": before})
+def ended(connection: Connection) -> list[dict[str, Any]]:
+    """The stops that have ended, and may hold messages still."""
+    rows = connection.execute(text("SELECT scope, name, ended_at::text FROM stops WHERE ended_at IS NOT NULL"))
+    return [dict(row._asdict()) for row in rows]
 
 
-_CLOCK: Final = text("SELECT clock_timestamp()")
+_FORGET: Final = text("""
+DELETE FROM stops s USING json_to_recordset(:ended) AS x(scope text, name text, ended_at timestamptz)
+WHERE s.scope = x.scope AND s.name = x.name AND s.ended_at = x.ended_at
+""")
 
 
-def clock(connection: Connection) -> datetime:
-    """PostgreSQL's time."""
-    now: datetime = connection.execute(_CLOCK).scalar_one()
-    return now
+def forget(connection: Connection, ended: Sequence[dict[str, Any]]) -> None:
+    """All is let go that these held."""
+    connection.execute(_FORGET, {"ended": to_json(list(ended)).decode()})
 
 
 _FOUND: Final = "m.due_at <= now() AND m.deadline > now()"
