@@ -11,6 +11,8 @@ from flask import Blueprint, Response, request
 
 from ingress.problems import Problem
 from ingress.site import Site
+from shared.db.queries.daily_calls import caps_of
+from shared.services import pace_of
 from shared.vitals import exposition, gather
 
 #: So long an answer is given again, in seconds: however many ask, PostgreSQL is asked once.
@@ -28,7 +30,8 @@ def metric_routes(site: Site) -> Blueprint:
         with lock:
             if not kept or time.monotonic() - kept[0][0] > _KEEP_S:
                 services = site.services
-                figures = gather(services.database, services.broker.client, site.settings.spool_dir)
+                caps = caps_of(pace_of(site.settings))
+                figures = gather(services.database, services.broker.client, site.settings.spool_dir, caps)
                 kept[:] = [(time.monotonic(), exposition(figures))]
             return kept[0][1]
 

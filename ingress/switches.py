@@ -22,6 +22,7 @@ _EVERY_S: Final = 1.0
 #: When to come again while nobody knows how long a stop lasts, and at the latest, in seconds.
 _AGAIN_S: Final = 60
 _LATEST_S: Final = 3600
+_NONE: Final = Exhausted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Known:
     """What is stopped, and whose calls are used up."""
 
     stops: tuple[Stop, ...] = ()
-    exhausted: Exhausted = Exhausted()
+    exhausted: Exhausted = _NONE
 
 
 def read(connection: Connection, pace: Pace) -> Known:

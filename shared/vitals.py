@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ CLOCK_LIMIT_S: Final = 2.0
 #: Beyond these shares, Redis's memory and the spool's disk are one.
 MEMORY_LIMIT: Final = 0.6
 DISK_LIMIT: Final = 0.8
+#: Of a day's calls: from here on they are one, and once more when they are used up.
+CAP_LIMIT: Final = 0.8
 
 #: Names of the gauges that are not `ringpost_<figure>`, and what each means.
 _HELP: Final[Mapping[str, str]] = {
@@ -41,6 +44,9 @@ _HELP: Final[Mapping[str, str]] = {
     "clock_ahead_seconds": "PostgreSQL's clock before this process's.",
     "undetermined_share": "Of the messages that ended in the last hour, those that ended undetermined.",
     "answer_share": "Of the calls that rang and ended in the last hour, those that were heard.",
+    "stops": "What operators have stopped; 1 for each.",
+    "daily_calls": "Calls of this day (UTC), of the providers with the fullest caps; * for all together.",
+    "daily_cap_share": "Their share of what may be made in a day.",
     "dead_letters": "Jobs in Dramatiq's dead letter queue, which should hold none, by queue.",
     "redis_memory_share": "Redis's memory, of what it may or can have.",
     "spool_files": "Files of webhooks that wait for PostgreSQL.",
@@ -50,18 +56,30 @@ _HELP: Final[Mapping[str, str]] = {
     "spool_disk_free_bytes": "What is left of it.",
 }
 #: Figures that are one by label, and the label's name.
-_LABELS: Final = {"overdue_seconds": "status", "dead_letters": "queue"}
+_LABELS: Final = {
+    "overdue_seconds": "status",
+    "dead_letters": "queue",
+    "stops": "what",
+    "daily_calls": "provider",
+    "daily_cap_share": "provider",
+}
+_QUOTED: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
-def gather(database: Database, client: redis.Redis, spool_dir: Path) -> dict[str, Any]:
+_NO_CAPS: Final[Mapping[str, int | None]] = {"daily_calls": None, "provider_daily_calls": None}
+
+
+def gather(
+    database: Database, client: redis.Redis, spool_dir: Path, caps: Mapping[str, int | None] = _NO_CAPS
+) -> dict[str, Any]:
     """Every figure that can be had now; what is away is told by ``database_up`` and ``redis_up``."""
-    return _of_database(database) | _of_redis(client) | _of_disk(spool_dir)
+    return _of_database(database, caps) | _of_redis(client) | _of_disk(spool_dir)
 
 
-def _of_database(database: Database) -> dict[str, Any]:
+def _of_database(database: Database, caps: Mapping[str, int | None]) -> dict[str, Any]:
     try:
         began = time.time()
-        found = database.run(vitals.read, alone=True, patience_s=0.5)
+        found = database.run(partial(vitals.read, caps=caps), alone=True, patience_s=0.5)
     except Exception as error:
         if not is_away(error):
             raise
@@ -121,11 +139,22 @@ def alarms(figures: Mapping[str, Any]) -> Iterator[str]:
         yield f"{dead} jobs lie in Dramatiq's dead letter queues, which should be empty"
     if (figures.get("undetermined_share") or 0.0) > 0.001:
         yield f"{figures['undetermined_share']:.1%} of the last hour's messages ended undetermined"
+    yield from _held_back(figures)
     for what in ("events", "callbacks"):
         if figures.get(f"parked_{what}"):
             yield f"{figures[f'parked_{what}']} {what} are set aside: `ringpost parked list`"
     if figures.get("spool_parked_files"):
         yield f"{figures['spool_parked_files']} spooled webhooks cannot be stored: `ringpost parked list`"
+
+
+def _held_back(figures: Mapping[str, Any]) -> Iterator[str]:
+    """What an operator or a cap keeps from being called."""
+    for what in figures.get("stops") or ():
+        yield f"calls are stopped: {what}; `ringpost stops list` tells why, `ringpost go {what}` ends it"
+    for name, share in (figures.get("daily_cap_share") or {}).items():
+        if share >= CAP_LIMIT:
+            whose = "all providers together" if name == "*" else f"provider {name}"
+            yield f"{whose} made {share:.0%} of the calls of a day: `ringpost providers list`"
 
 
 def exposition(figures: Mapping[str, Any]) -> str:
@@ -140,5 +169,8 @@ def exposition(figures: Mapping[str, Any]) -> str:
         if label is None:
             lines.append(f"ringpost_{name} {float(value):.10g}")
         else:
-            lines += [f'ringpost_{name}{{{label}="{key}"}} {float(one):.10g}' for key, one in value.items()]
+            by_label = value.items() if isinstance(value, Mapping) else [(key, 1) for key in value]
+            lines += [
+                f'ringpost_{name}{{{label}="{key.translate(_QUOTED)}"}} {float(one):.10g}' for key, one in by_label
+            ]
     return "\n".join(lines) + "\n"

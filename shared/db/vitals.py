@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from shared.db.queries import daily_calls, stops
 from shared.lifecycle import FINALS, Status
 from shared.reasons import Reason
 
@@ -50,15 +52,25 @@ WHERE occurred_at > now() - interval '1 hour' AND status = ANY (:finals) GROUP B
 _RANG: Final = (Status.DELIVERED, Status.NO_ANSWER, Status.BUSY, Status.CANCELED)
 
 
-def read(connection: Connection) -> dict[str, Any]:
+#: Providers whose calls of the day are told, the fullest first.
+_CALLERS: Final = 50
+
+
+def read(connection: Connection, caps: Mapping[str, int | None]) -> dict[str, Any]:
     """Figures by name; ages and offsets in seconds, None where there is nothing to measure."""
     statuses = sorted(status for status in Status if status not in FINALS)
     overdue = connection.execute(_OVERDUE, {"statuses": statuses}).all()
     ended = {row.status: row.messages for row in connection.execute(_ENDED, {"finals": sorted(FINALS)})}
+    calls = daily_calls.counted(connection, caps, limit=_CALLERS)
     rang = sum(ended.get(status, 0) for status in _RANG)
     return {
         "overdue_s": {row.status: row.overdue_s or 0.0 for row in overdue},
         **connection.execute(_REST).mappings().one(),
         "undetermined_share": ended.get(Status.UNDETERMINED, 0) / sum(ended.values()) if ended else None,
+        "stops": [f"{row['scope']} {row['name']}".rstrip() for row in stops.listed(connection)],
+        "daily_calls": {row["name"]: row["calls"] for row in calls},
+        "daily_cap_share": {
+            row["name"]: row["share"] if row["cap"] else 1.0 for row in calls if row["cap"] is not None
+        },
         "answer_share": ended.get(Status.DELIVERED, 0) / rang if rang else None,
     }

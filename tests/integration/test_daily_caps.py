@@ -109,9 +109,7 @@ def test_a_worker_that_died_before_its_post_has_used_up_the_call(stage):
 def test_a_redial_counts(stage):
     stage.keep(max_attempts=3)
     claim(stage.database)
-    stage.execute(
-        "UPDATE messages SET status = 'queued', due_at = now(), busy_destination = NULL WHERE id = :id", id=id_
-    )
+    stage.execute("UPDATE messages SET status = 'queued', due_at = now(), busy_destination = NULL")
     cap(stage, PROVIDER, 2)
 
     assert [call.number for call in claim(stage.database).calls] == [2]

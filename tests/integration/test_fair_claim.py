@@ -6,7 +6,7 @@ import time
 import pytest
 
 from shared.db.queries import claim as claims
-from shared.db.queries import sweep
+from shared.db.queries import daily_calls, sweep
 from shared.db.queries.pacing import open_pace
 from shared.ids import new_id
 from shared.lifecycle import Lane
@@ -32,6 +32,7 @@ def claim(stage, wanted, *, lane=Lane.OTP):
 
 def fill(stage, many, *, provider=PROVIDER, lane=Lane.OTP, status="queued", name="q"):
     """Store messages by the thousand; the deadlines come in the order of their numbers."""
+    stage.database.run(lambda connection: daily_calls.open_counts(connection, [provider]))
     stage.execute(
         "INSERT INTO messages (id, provider_id, message_id, fingerprint, lane, status, content, destination_key,"
         " destination_masked, country, source, voice, speed, plays, seconds_per_play, interruptible, max_attempts,"

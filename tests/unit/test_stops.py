@@ -94,7 +94,7 @@ def test_a_name_is_kept_in_one_spelling(scope, typed, kept):
     ("scope", "typed"),
     [
         (Scope.GLOBAL, "all"), (Scope.LANE, "sms"), (Scope.LANE, None), (Scope.COUNTRY, "Chad"), (Scope.COUNTRY, ""),
-        (Scope.PREFIX, "+"), (Scope.PREFIX, "+0"), (Scope.PREFIX, "+235x"), (Scope.SOURCE, "+65"), 
+        (Scope.PREFIX, "+"), (Scope.PREFIX, "+0"), (Scope.PREFIX, "+235x"), (Scope.SOURCE, "+65"),
         (Scope.PROVIDER, " "), (Scope.PREFIX, "+2350000000000000"),
     ],
 )  # fmt: skip

@@ -156,6 +156,9 @@ VALUES (:actor, :action, :target, CAST(:before AS jsonb), CAST(:after AS jsonb))
 """)
 
 
-def audit(connection: Connection, *, actor: str, action: str, target: str, after: str | None = None) -> None:
-    """Note who changed what; *after* is JSON."""
-    connection.execute(_AUDIT, {"actor": actor, "action": action, "target": target, "before": None, "after": after})
+def audit(
+    connection: Connection, *, actor: str, action: str, target: str, before: str | None = None, after: str | None = None
+) -> None:
+    """Note who changed what; *before* and *after* are JSON."""
+    values = {"actor": actor, "action": action, "target": target, "before": before, "after": after}
+    connection.execute(_AUDIT, values)
