@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared import vitals
 from shared.db.database import Database
 from shared.db.queries import claim as claims
-from shared.db.queries import daily_calls
+from shared.db.queries import daily_calls, stops
 from shared.db.queries.pacing import open_pace
 from shared.ids import new_id
 from shared.lifecycle import Lane
 from shared.pacing import Pace
+from shared.stops import Scope, Stop
 from tests.integration.worker_stage import PROVIDER, staged
 
 #: ``RINGPOST_T15=full``: as large as the specification asks.
@@ -200,3 +202,24 @@ def test_with_the_days_calls_used_up_every_provider_waits(stage):
     stage.services = services
 
     assert {stage.state(id_) for id_ in ids} == {("queued", "daily_cap")}
+
+
+def test_the_vitals_sound_an_alarm_at_four_fifths_of_a_cap_and_when_it_is_used_up(stage):
+    for name, calls in ((PROVIDER, 79), ("prov_1", 80), ('prov_"2', 100)):
+        cap(stage, name, 100)
+        stage.execute("UPDATE daily_calls SET calls = :calls WHERE name = :name", calls=calls, name=name)
+    stage.database.run(lambda c: stops.stop(c, Stop(Scope.COUNTRY, "TD"), reason="fraud", by="tests"))
+    caps = {"daily_calls": 259, "provider_daily_calls": 100}
+    stage.execute("UPDATE daily_calls SET calls = 259 WHERE name = '*'")
+
+    found = vitals.gather(stage.database, stage.services.broker.client, stage.settings.spool_dir, caps)
+
+    told = "\n".join(vitals.alarms(found))
+    assert found["daily_cap_share"] == {"*": 1.0, 'prov_"2': 1.0, "prov_1": 0.8, "test": 0.79}
+    assert "provider prov_1 made 80% of the calls of a day" in told
+    assert "all providers together made 100% of the calls of a day" in told
+    assert "provider test" not in told
+    assert "calls are stopped: country TD" in told
+    shown = vitals.exposition(found)
+    assert 'ringpost_stops{what="country TD"} 1\n' in shown
+    assert 'ringpost_daily_calls{provider="prov_\\"2"} 100\n' in shown
