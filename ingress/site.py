@@ -80,13 +80,7 @@ def build_site(services: Services) -> Site:
         services=services,
         providers=ProviderAuth(database, settings),
         webhooks=WebhookAuth(settings),
-        intake=Intake(
-            settings,
-            services.sealer,
-            phone.country_of(settings.sources[0]) or "",
-            forecast.now,
-            Switches(lambda: database.run(partial(read, pace=pace_of(settings)), alone=True)),
-        ),
+        intake=_intake(services, forecast),
         messages=GroupCommitter("messages", store, after=ring_lanes, bounds=limits(waiting=4000)),
         events=events,
         spool=Spool(settings.spool_dir, events),
@@ -99,6 +93,13 @@ def build_site(services: Services) -> Site:
         ),
         forecast=forecast,
     )
+
+
+def _intake(services: Services, forecast: Forecast) -> Intake:
+    settings, pace = services.settings, pace_of(services.settings)
+    own_country = phone.country_of(settings.sources[0]) or ""
+    switches = Switches(lambda: services.database.run(partial(read, pace=pace), alone=True))
+    return Intake(settings, services.sealer, own_country, forecast.now, switches)
 
 
 def _forecast(services: Services) -> Forecast:
