@@ -199,7 +199,7 @@ def test_many_held_by_a_prefix_are_looked_at_once_and_then_passed_over(stage):
 def test_no_post_of_a_burst_comes_later_than_two_seconds_after_the_stop(settings, stop):
     """T15: three workers in the middle of it, 8x8's ledger as the judge."""
     many = 20_000 if FULL else 900
-    with staged(settings, dials_per_second=2000.0 if FULL else 150.0) as stage:
+    with staged(settings, dials_per_second=2000.0 if FULL else 150.0, dial_timeout_seconds=8) as stage:
         stage.keep_all([stage.new_message(f"+2357012{n:05}", country="TD") for n in range(many)])
         workers, over = [stage.dialer(stage.new_services()) for _ in range(3)], threading.Event()
 
@@ -210,11 +210,13 @@ def test_no_post_of_a_burst_comes_later_than_two_seconds_after_the_stop(settings
 
         with ThreadPoolExecutor(3) as pool:
             done = [pool.submit(work, worker) for worker in workers]
-            stage.simulator.wait_for(lambda ledger: len(ledger.entries) > 50)
-            throw(stage, stop)
-            stopped_at = datetime.now(UTC)
-            over.wait(2.5)
-            over.set()
+            try:
+                stage.simulator.wait_for(lambda ledger: len(ledger.entries) > 50, timeout_s=60)
+                throw(stage, stop)
+                stopped_at = datetime.now(UTC)
+                over.wait(2.5)
+            finally:
+                over.set()
         for worker, one in zip(workers, done, strict=True):
             one.result()
             worker.drain()
