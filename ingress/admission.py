@@ -202,6 +202,10 @@ class Estimate:
     not_before: float  # by our best knowledge it is not dialled before
 
 
+#: What is held by a stop waits for an operator.
+UNTOLD: Final = Estimate(None, None, 0.0)
+
+
 def estimate(view: Outlook, asked: Asked, now: float) -> Estimate:
     """When the message would be dialled, were it accepted now."""
     backlog = view.backlog

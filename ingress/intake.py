@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from ingress.call_request import MAX_PLAYS, CallRequest, check
 from ingress.problems import MemberError, Problem, invalid
+from ingress.switches import Switches
 from shared import phone, speech
 from shared.db.queries.accept import NewMessage
 from shared.db.queries.providers import KeyOwner
@@ -21,6 +22,7 @@ from shared.lifecycle import Lane, Mode
 from shared.retry_policy import REDIAL
 from shared.sealing import Sealer
 from shared.settings import Settings
+from shared.stops import Called
 from shared.voices import Voices
 
 _TTL_S: Final = {Lane.OTP: 120, Lane.ALERT: 1800, Lane.NOTIFICATION: 14400}
@@ -40,6 +42,7 @@ class Intake:
     sealer: Sealer
     own_country: str
     now: Callable[[], float] = time.time  # seconds since 1970; PostgreSQL's, as it keeps the deadlines
+    switches: Switches | None = None
 
     @staticmethod
     def read(body: Any) -> CallRequest:
@@ -64,7 +67,7 @@ class Intake:
         The row of one request.
 
         Raises:
-            Problem: 422, naming what this provider may not ask for here and now.
+            Problem: 422, naming what this provider may not ask for here and now; 429 or 503 where nobody may.
         """
         errors = _Errors()
         warnings = _clamped(call)
@@ -73,8 +76,11 @@ class Intake:
         self._check_times(call, errors)
         endpoint_id = self._endpoint(call, owner, errors)
         errors.raise_if_any()
-        number = self._destination(call, owner)
+        number, source = self._destination(call, owner), self._source(call)
         message_id, kind, is_test = new_id("msg"), call.lane, owner.mode is Mode.TEST
+        if self.switches is not None and not is_test:
+            called = Called(owner.provider_id, kind, source, number.country, number.e164)
+            self.switches.check(called, call.scheduledAt, self.now())
         content = to_json({"destination": number.e164, "text": text})
         return NewMessage(
             id=message_id,
@@ -86,7 +92,7 @@ class Intake:
             destination_key=self.sealer.destination_key(number.e164),
             destination_masked=number.masked,
             country=number.country,
-            source=self._source(call),
+            source=source,
             voice=voice or "",
             speed=call.speed,
             plays=call.plays,

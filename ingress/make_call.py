@@ -22,6 +22,7 @@ from shared.db.queries import accept
 from shared.db.queries.accept import Accepted, NewMessage
 from shared.db.queries.providers import KeyOwner
 from shared.lifecycle import DOUBTFUL, IN_FLIGHT, WAITING, Lane, Mode, Status
+from shared.reasons import Reason
 from shared.strand import aside
 from shared.times import rfc3339
 
@@ -152,6 +153,8 @@ def _told(site: Site, accepted: Accepted) -> admission.Estimate:
     """What was found when the message was let in; for one that waits already, what holds now."""
     if promised := site.forecast.promised(accepted.id):
         return promised
+    if accepted.reason == Reason.DIALING_STOPPED:
+        return admission.UNTOLD
     begins = accepted.due_at.timestamp() if accepted.due_at else 0.0
     if accepted.lane == Lane.TEST:
         return admission.Estimate(begins, begins < accepted.deadline.timestamp(), begins)

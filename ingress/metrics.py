@@ -13,6 +13,8 @@ from flask import Blueprint, Response, request
 from ingress.problems import Problem
 from ingress.site import Site
 from shared.alarms import ALARMS, ringing
+from shared.db.queries.daily_calls import caps_of
+from shared.services import pace_of
 from shared.vitals import Vitals
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ _GAUGES: Final[Mapping[str, str]] = {
     "undetermined_share": "Of the messages that ended in the last hour, those that ended undetermined.",
     "answer_share": "Of the calls that rang and ended in the last hour, those that were heard.",
     "answer_share_of": "The same by provider and country, of 20 calls or more.",
+    "stops": "What operators have stopped; 1 for each.",
+    "daily_calls": "Calls of this day (UTC), of the providers with the fullest caps; * for all together.",
+    "daily_cap_share": "Their share of what may be made in a day.",
     "consumers": "Workers that listen to a queue.",
     "dead_letters": "Jobs in Dramatiq's dead letter queue, which should hold none, by queue.",
     "redis_memory_share": "Redis's memory, of what it may or can have.",
@@ -61,6 +66,9 @@ _LABELS: Final[Mapping[str, Sequence[str]]] = {
     "consumers": ("queue",),
     "dead_letters": ("queue",),
     "answer_share_of": ("provider", "country"),
+    "stops": ("what",),
+    "daily_calls": ("provider",),
+    "daily_cap_share": ("provider",),
 }
 
 
@@ -68,7 +76,8 @@ def metric_routes(site: Site) -> Blueprint:
     """GET /metrics, for whoever bears METRICS_TOKEN; without that setting there is no such address."""
     routes = Blueprint("metrics", __name__)
     services = site.services
-    vitals = Vitals(services.database, services.broker.client, site.settings.spool_dir)
+    caps = caps_of(pace_of(site.settings))
+    vitals = Vitals(services.database, services.broker.client, site.settings.spool_dir, caps)
     current = _kept(vitals.read)
 
     @routes.get("/metrics")

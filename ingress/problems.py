@@ -33,10 +33,12 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "country_not_allowed": (422, "This country may not be called"),
     "source_not_allowed": (422, "This caller id is not configured"),
     "too_many_failures": (429, "Too many failed logins"),
+    "daily_cap_reached": (429, "The day's calls are used up"),
     "internal_error": (500, "Something went wrong on our side"),
     "overloaded": (503, "Too many requests at once"),
     "unavailable": (503, "The message could not be stored"),
     "deadline_unreachable": (503, "The call could not be placed in time"),
+    "dialing_stopped": (503, "Such calls are stopped for now"),
 }
 
 

@@ -13,6 +13,8 @@ LATE_S: Final = 30.0
 #: Beyond these shares, Redis's memory and the spool's disk are one.
 MEMORY_LIMIT: Final = 0.6
 DISK_LIMIT: Final = 0.8
+#: Of a day's calls: from here on they are one, and still when they are used up.
+CAP_LIMIT: Final = 0.8
 UNDETERMINED_LIMIT: Final = 0.001
 #: Below this share of calls heard, somebody calls numbers that nobody answers, or a carrier fails.
 HEARD_LIMIT: Final = 0.2
@@ -133,6 +135,22 @@ def _unheard(figures: Figures) -> str:
     )
 
 
+def _stops(figures: Figures) -> str:
+    return "; ".join(
+        f"calls are stopped: {what}; `ringpost stops list` tells why, `ringpost go {what}` ends it"
+        for what in figures.get("stops") or ()
+    )
+
+
+def _caps(figures: Figures) -> str:
+    full = {name: share for name, share in (figures.get("daily_cap_share") or {}).items() if share >= CAP_LIMIT}
+    return "; ".join(
+        f"{'all providers together' if name == '*' else f'provider {name}'} made {share:.0%} of the calls of a day:"
+        " `ringpost providers list`"
+        for name, share in full.items()
+    )
+
+
 def _parked(name: str, what: str) -> Callable[[Figures], str]:
     return lambda figures: _when(_number(figures, name), f"{figures.get(name)} {what}: `ringpost parked list`")
 
@@ -168,6 +186,8 @@ ALARMS: Final = (
     Alarm("spool_unwritable", ("spool_writable",), _unwritable),
     Alarm("spool_waits", ("spool_files", "spool_bytes"), _spooled),
     Alarm("undetermined", ("undetermined_share",), _undetermined),
+    Alarm("calls_stopped", ("stops",), _stops),
+    Alarm("cap_near", ("daily_calls", "daily_cap_share"), _caps),
     Alarm("unheard", ("answer_share", "answer_share_of"), _unheard),
     Alarm(
         "webhook_unmatched",

@@ -85,6 +85,7 @@ class Event(StrEnum):
     SESSION_TO_REDIAL = "session_to_redial"
     DOUBT_TO_REDIAL = "doubt_to_redial"
     DEADLINE_PASSED = "deadline_passed"
+    CAP_REACHED = "cap_reached"
     DOUBT_REMAINED = "doubt_remained"
     SUMMARY_MISSING = "summary_missing"
     CANCEL_ASKED = "cancel_asked"
@@ -133,6 +134,8 @@ TRANSITIONS: Final[Mapping[Event, Transition]] = {
     Event.SESSION_TO_REDIAL: _from(*IN_FLIGHT, to=Status.QUEUED),
     Event.DOUBT_TO_REDIAL: _from(Status.DIAL_UNKNOWN, to=Status.QUEUED),
     Event.DEADLINE_PASSED: _from(Status.SCHEDULED, Status.QUEUED, to=Status.EXPIRED),
+    # Too many calls were made today, and the deadline comes before the next day.
+    Event.CAP_REACHED: _from(Status.QUEUED, to=Status.BLOCKED),
     # The deadline passed while a redial waited, but the doubtful call before it may have been heard.
     Event.DOUBT_REMAINED: _from(Status.QUEUED, to=Status.UNDETERMINED),
     Event.SUMMARY_MISSING: _from(Status.DIAL_UNKNOWN, Status.PLACED, Status.ANSWERED, to=Status.UNDETERMINED),

@@ -103,6 +103,8 @@ def pace_of(settings: Settings) -> Pace:
         max_in_flight=settings.max_calls_in_flight,
         lease_s=settings.call_lease_seconds,
         ring_s=settings.ring_seconds,
+        daily_calls=settings.daily_calls,
+        provider_daily_calls=settings.provider_daily_calls,
     )
 
 

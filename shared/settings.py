@@ -73,6 +73,15 @@ class Settings(BaseSettings):
     )
     dials_per_second: float = Field(50, gt=0, description="Callflows a second at most; 429 slows them down.")
     max_calls_in_flight: int = Field(500, ge=1, description="Calls up at once at most; -2010 makes them fewer.")
+    provider_daily_calls: int = Field(
+        100_000,
+        ge=0,
+        description="Calls a provider may make in a day (UTC), redials too, unless `ringpost providers cap` says"
+        " otherwise: a stolen key cannot run up the bill without end.",
+    )
+    daily_calls: int | None = Field(
+        None, ge=0, description="Calls that all providers together may make in a day (UTC); unset: any number."
+    )
     callback_allowed_networks: Words = Field(
         (), description="Private networks that callbacks may reach, e.g. 127.0.0.0/8; http is allowed there."
     )
@@ -217,7 +226,13 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "webhook_auth_token_old", "metrics_token", "database_url", "redis_url", "webhook_base_url", mode="before"
+        "webhook_auth_token_old",
+        "metrics_token",
+        "database_url",
+        "redis_url",
+        "webhook_base_url",
+        "daily_calls",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,9 +34,11 @@ log = structlog.get_logger()
 class Vitals:
     """Looks at each part from a thread of its own: one that hangs holds up neither the others nor the answer."""
 
-    def __init__(self, database: Database, client: redis.Redis, spool_dir: Path) -> None:
+    def __init__(
+        self, database: Database, client: redis.Redis, spool_dir: Path, caps: Mapping[str, int | None] = vitals.NO_CAPS
+    ) -> None:
         self._looks: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
-            "database": lambda: _of_database(database),
+            "database": lambda: _of_database(database, caps),
             "redis": lambda: _of_redis(client),
             "disk": lambda: _of_disk(spool_dir),
         }
@@ -80,15 +83,17 @@ def _joined(found: Mapping[str, Mapping[str, Any]], parts: Iterable[str]) -> dic
     return joined | {"known": known}
 
 
-def gather(database: Database, client: redis.Redis, spool_dir: Path) -> dict[str, Any]:
+def gather(
+    database: Database, client: redis.Redis, spool_dir: Path, caps: Mapping[str, int | None] = vitals.NO_CAPS
+) -> dict[str, Any]:
     """Every figure that can be had now, for whoever asks once: see :meth:`Vitals.read`."""
-    return Vitals(database, client, spool_dir).read()
+    return Vitals(database, client, spool_dir, caps).read()
 
 
-def _of_database(database: Database) -> dict[str, Any]:
+def _of_database(database: Database, caps: Mapping[str, int | None]) -> dict[str, Any]:
     try:
         began = time.time()
-        found = database.run(vitals.read, alone=True, patience_s=0.5)
+        found = database.run(partial(vitals.read, caps=caps), alone=True, patience_s=0.5)
     except Exception as error:
         if not is_away(error):
             raise

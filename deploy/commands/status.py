@@ -68,6 +68,8 @@ def _vitals(settings: Settings) -> dict[str, Any]:
     import redis
 
     from shared import vitals
+    from shared.db.queries.daily_calls import caps_of
+    from shared.services import pace_of
 
     with (
         open_database(settings) as database,
@@ -75,7 +77,7 @@ def _vitals(settings: Settings) -> dict[str, Any]:
             str(settings.redis_url), socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
         ) as client,
     ):
-        return vitals.gather(database, client, settings.spool_dir)
+        return vitals.gather(database, client, settings.spool_dir, caps_of(pace_of(settings)))
 
 
 def gather(connection: Connection, settings: Settings) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from shared.db.queries import daily_calls, stops
 from shared.lifecycle import FINALS, Lane, Status
 from shared.reasons import Reason
 
@@ -63,7 +65,13 @@ _FEW: Final = 20
 _RANG: Final = (Status.DELIVERED, Status.NO_ANSWER, Status.BUSY, Status.CANCELED)
 
 
-def read(connection: Connection) -> dict[str, Any]:
+#: For whoever does not know how many calls may be made in a day.
+NO_CAPS: Final[Mapping[str, int | None]] = {"daily_calls": None, "provider_daily_calls": None}
+#: Providers whose calls of the day are told, the fullest first.
+_CALLERS: Final = 50
+
+
+def read(connection: Connection, caps: Mapping[str, int | None] = NO_CAPS) -> dict[str, Any]:
     """Figures by name; ages and offsets in seconds, None where there is nothing to measure."""
     statuses = sorted(status for status in Status if status not in FINALS)
     overdue = connection.execute(_OVERDUE, {"statuses": statuses}).all()
@@ -72,6 +80,7 @@ def read(connection: Connection) -> dict[str, Any]:
     for row in connection.execute(_ENDED, {"finals": sorted(FINALS)}):
         ended[row.status] += row.messages
         called[row.provider_id, row.country or "unknown"][row.status] += row.messages
+    calls = daily_calls.counted(connection, caps, limit=_CALLERS)
     return {
         "overdue_s": {row.status: row.overdue_s or 0.0 for row in overdue},
         **connection.execute(_REST).mappings().one(),
@@ -82,6 +91,11 @@ def read(connection: Connection) -> dict[str, Any]:
             for (provider, country), ends in sorted(called.items())
             if _rang(ends) >= _FEW
         ],
+        "stops": {f"{row['scope']} {row['name']}".rstrip(): 1 for row in stops.listed(connection)},
+        "daily_calls": {row["name"]: row["calls"] for row in calls},
+        "daily_cap_share": {
+            row["name"]: row["share"] if row["cap"] else 1.0 for row in calls if row["cap"] is not None
+        },
     }
 
 

@@ -32,6 +32,7 @@ PURE = [
     "shared/reasons.py",
     "shared/retry_policy.py",
     "shared/speech.py",
+    "shared/stops.py",
     "shared/times.py",
     "shared/verdict.py",
     "shared/voices.py",

@@ -28,7 +28,7 @@ PROVIDER = "prov_test"
 _TABLES = (
     *("messages", "dial_attempts", "call_legs", "webhook_inbox", "feed_events", "callbacks", "delivery_attempts"),
     *("endpoints", "providers", "lanes", "subaccounts", "breakers", "heartbeats", "voices", "log_exports"),
-    "log_lookups",
+    *("log_lookups", "stops", "daily_calls"),
 )
 _numbers = itertools.count(230000)
 

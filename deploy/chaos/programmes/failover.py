@@ -13,9 +13,11 @@ from deploy.chaos.links import POSTGRES
 from deploy.chaos.standby import Standby
 from deploy.engines import Home
 from shared.db.queries import failover as queries
-from shared.db.queries import operations
+from shared.db.queries import stops
 from shared.lifecycle import Lane
+from shared.stops import Scope, Stop
 
+_OTP: Final = Stop(Scope.LANE, Lane.OTP)
 _QUICK: Final = 400
 _FULL: Final = 1000
 _RATE: Final = 200.0
@@ -38,10 +40,10 @@ def failover(drill: Drill, *, quick: bool, messages: int | None = None) -> Bound
     home = Home(stage.settings.ringpost_data_dir)
     with Standby.following(stage.engines.postgres, home, stage.folder / f"standby-{time.monotonic_ns()}") as standby:
         stage.misbehave(**_SLOW)
-        stage.database.run(lambda connection: operations.pause_lane(connection, Lane.OTP))
+        stage.database.run(lambda connection: stops.stop(connection, _OTP, reason="drill", by="failover"))
         with drill.load(count, _RATE, ttl_s=_TTL_S, is_mixed=False):
             pass
-        stage.database.run(lambda connection: operations.resume_lane(connection, Lane.OTP))
+        stage.database.run(lambda connection: stops.go(connection, _OTP.scope, _OTP.name))
         stage.wait_until(lambda: bool(_called(drill)), "dialling begins")
         standby.await_all()
         standby.cut()

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from shared.db.prepared import Prepared
 from shared.db.queries import dial
-from shared.db.queries.claim import ClaimedCall, claimed_call
+from shared.db.queries.claimed import ClaimedCall, claimed
 from shared.db.queries.inbox import RawEvent
 from shared.lifecycle import Lane
 from shared.voice_api.pretence import PRETENDED_PREFIX, PRETENDED_SUBACCOUNT
@@ -48,8 +48,9 @@ WITH RECURSIVE waiting AS (
     due_at = now() + :lease_s * interval '1 second',
     updated_at = now()
   FROM chosen c WHERE m.id = c.id
-  RETURNING m.id, m.attempt_id, m.attempt, m.content, m.source, m.voice, m.speed, m.plays, m.seconds_per_play,
-    m.interruptible, m.deadline, m.destination_key, LEAST(m.deadline, now() + interval '90 seconds') AS valid_until
+  RETURNING m.id, m.provider_id, m.country, m.attempt_id, m.attempt, m.content, m.source, m.voice, m.speed, m.plays,
+    m.seconds_per_play, m.interruptible, m.deadline, m.destination_key,
+    LEAST(m.deadline, now() + interval '90 seconds') AS valid_until
 ), attempts AS (
   INSERT INTO dial_attempts
     (attempt_id, message_id, number, claim_id, subaccount_id, source, destination_key, valid_until)
@@ -66,7 +67,7 @@ SELECT c.*, now() AS claimed_at, false AS may_redial, false AS probes FROM claim
 
 def claim(connection: Connection, *, wanted: int, lease_s: float, claim_id: str) -> list[ClaimedCall]:
     """Take up to *wanted* due test messages and write an attempt row for each."""
-    return [claimed_call(row) for row in _CLAIM(connection, wanted=wanted, lease_s=lease_s, claim_id=claim_id)]
+    return [claimed(row, Lane.TEST) for row in _CLAIM(connection, wanted=wanted, lease_s=lease_s, claim_id=claim_id)]
 
 
 @dataclass(frozen=True, slots=True)

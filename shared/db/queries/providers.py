@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, text, update
 
+from shared.db.queries import daily_calls
 from shared.db.tables import API_KEYS, ENDPOINTS, PROVIDERS
 from shared.lifecycle import FINAL_EVENT_TYPES, Mode
 
@@ -78,6 +79,7 @@ def create_provider(connection: Connection, provider_id: str, name: str, countri
             provider_id=provider_id, name=name, countries=None if countries is None else list(countries)
         )
     )
+    daily_calls.open_counts(connection, [provider_id])
 
 
 def create_key(connection: Connection, key_id: str, provider_id: str, secret_hash: bytes) -> None:
