@@ -16,7 +16,7 @@ COMMANDS: Final = {
     "doctor": ("doctor", "Check settings, engines and 8x8 before anything depends on them."),
     "audit": ("audit", "Prove that every message is accounted for."),
     "providers": ("providers", "Who may send: create, list, disable."),
-    "keys": ("keys", "Providers' API keys: create, revoke."),
+    "keys": ("keys", "Providers' API keys: create, revoke; the data key: new-data, rotate-data."),
     "messages": ("messages", "Look into one message."),
     "callbacks": ("callbacks", "Send callbacks to providers again."),
     "parked": ("parked", "What was set aside: list, resend, discard."),

@@ -5,12 +5,17 @@ from __future__ import annotations
 import click
 
 from deploy.commands.console import Problem, json_option, note, open_transaction, print_json
+from deploy.commands.data_keys import new_data, rotate_data
 from deploy.commands.providers import create_key, find_provider, print_secrets
 
 
 @click.group()
 def keys() -> None:
-    """Providers' API keys: create, revoke."""
+    """Providers' API keys: create, revoke; the data key: new-data, rotate-data."""
+
+
+keys.add_command(new_data)
+keys.add_command(rotate_data)
 
 
 @keys.command()
