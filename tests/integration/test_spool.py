@@ -201,3 +201,20 @@ def test_readiness_tells_of_postgres_and_does_not_hinge_on_redis(own_engines, st
     assert (without_redis.status_code, without_redis.get_json()["redis"]) == (200, "away")
     assert (without_both.status_code, without_both.get_json()["database"]) == (503, "away")
     assert alive.status_code == 200
+
+
+def test_the_spool_is_its_owner_s_alone_and_empty_after_the_replay(stage, without_postgres):
+    folder = stage.site.settings.spool_dir
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    assert stage.webhook("vss", SUMMARY % b"s-modes").status_code == 200
+    modes = {oct(path.stat().st_mode & 0o777) for path in folder.iterdir()}
+    of_folder = oct(folder.stat().st_mode & 0o777)
+    raw = b"".join(path.read_bytes() for path in folder.iterdir())
+
+    without_postgres()
+    wait_until(lambda: not any(folder.iterdir()))
+
+    assert (of_folder, modes) == ("0o700", {"0o600"})
+    assert b"s-modes" not in raw
+    assert any(key == key_of(SUMMARY % b"s-modes") for key in kept(stage))
