@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "providers": ("providers", "Who may send: create, list, disable."),
     "keys": ("keys", "Providers' API keys: create, revoke; the data key: new-data, rotate-data."),
     "messages": ("messages", "Look into one message."),
+    "erase": ("erase", "Erase what is stored about a phone number; it is read from standard input."),
     "callbacks": ("callbacks", "Send callbacks to providers again."),
     "parked": ("parked", "What was set aside: list, resend, discard."),
     "lanes": ("lanes", "Hold back a type of message, and let it go again."),
