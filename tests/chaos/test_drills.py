@@ -6,7 +6,7 @@ from deploy.chaos import conductor
 from deploy.chaos.plot import draw
 
 SEED = 8
-MESSAGES = {"burst": 400, "ambiguity": 60, "webhooks": 60, "redis": 150, "recovery": 90}
+MESSAGES = {"burst": 400, "canary": 60, "ambiguity": 60, "webhooks": 60, "redis": 150, "recovery": 90}
 #: Replacing every process once takes half a minute: `ringpost chaos` plays that.
 IN_THE_SUITE = [one for one in conductor.PROGRAMMES if one.name in MESSAGES]
 

@@ -38,7 +38,7 @@ def called(stage, number, **members):
     stage.place(id_)
     stage.keep_webhook(stage.summary(id_))
     stage.reconcile()
-    stage.execute("UPDATE dial_attempts SET key_pressed = '7', error_message = 'words' WHERE message_id = :id", id=id_)
+    stage.execute("UPDATE dial_attempts SET key_pressed = '7', replied_at = now() WHERE message_id = :id", id=id_)
     stage.execute('UPDATE feed_events SET facts = facts || \'{"keyPressed": "7"}\' WHERE message_id = :id', id=id_)
     return id_
 
@@ -110,7 +110,9 @@ def test_only_one_providers_messages_may_be_erased(stage, ringpost):
 def test_webhooks_that_matched_nothing_are_found_by_what_they_say(stage, ringpost):
     strange = vss(session_id="session-of-nobody", destination=NUMBER)
     stage.keep_webhook(strange, b"not JSON, but " + NUMBER.encode(), vss(session_id="other", destination=OTHER))
-    stage.execute("UPDATE webhook_inbox SET processed_at = now(), result = 'unmatched' WHERE inbox_id > (SELECT min(inbox_id) FROM webhook_inbox)")
+    first, *_ = stage.execute("SELECT inbox_id FROM webhook_inbox ORDER BY inbox_id")
+    over = "UPDATE webhook_inbox SET processed_at = now(), result = 'unmatched' WHERE inbox_id > :first"
+    stage.execute(over, first=first.inbox_id)
 
     told = erase(ringpost, code=1)
 
