@@ -30,7 +30,7 @@ from deploy.chaos.verdict import Promise
 _QUICK: Final = 300
 _FULL: Final = 3000
 _RATE: Final = 40.0
-_TTL_S: Final = 20
+_TTL_S: Final = 60
 _MARKER_LETTERS: Final = 20
 #: So many requests and webhooks that cannot be read, each carrying a text and a number.
 _SPOILT: Final = 24
