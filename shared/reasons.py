@@ -91,6 +91,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     UpstreamReason.NO_REPLY: Meaning(False, Party.UPSTREAM, "8x8 did not answer; the phone may have rung."),
     UpstreamReason.UNREACHABLE: Meaning(True, Party.UPSTREAM, "8x8 could not be reached."),
     UpstreamReason.LEASE_LOST: Meaning(True, Party.SERVICE, "The worker came too late to place the call."),
+    UpstreamReason.KEY_MISSING: Meaning(True, Party.SERVICE, "The worker had no key to open the text with."),
 }
 
 

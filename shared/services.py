@@ -67,7 +67,7 @@ def build_services(
         database=Database(settings.database_url, application=application, pool_size=pool_size),
         broker=broker,
         doorbell=Doorbell(broker),
-        sealer=Sealer(settings.ringpost_data_key.get_secret_value()),
+        sealer=Sealer(*settings.data_keys),
         voice_api=build_voice_api(settings),
         callbacks_edge=HttpEdge(Route(AddressGuard(settings.callback_networks))),
     )

@@ -13,16 +13,16 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared import secret_values
+from shared.sealing import DATA_KEY_BYTES, hash_alike
 from shared.voice_api.pretence import PRETENDED_SUBACCOUNT
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Words = Annotated[tuple[str, ...], NoDecode]
 
-_DATA_KEY_BYTES: Final = 32
 #: What may also come from a file, as NAME_FILE.
 SECRET_FIELDS: Final = (
     "eight_x_eight_api_key",
@@ -30,6 +30,7 @@ SECRET_FIELDS: Final = (
     "webhook_auth_token_old",
     "metrics_token",
     "ringpost_data_key",
+    "ringpost_data_key_old",
     "database_url",
     "redis_url",
 )
@@ -63,6 +64,10 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="postgresql://…; unset: the embedded PostgreSQL.")
     redis_url: str | None = Field(None, description="redis://…; unset: the embedded Valkey.")
     ringpost_data_key: SecretStr = Field(description="32 random bytes in base64; encrypts texts and numbers.")
+    ringpost_data_key_old: SecretStr | None = Field(
+        None,
+        description="Another data key, only read with, while the key is being changed: `ringpost keys new-data`.",
+    )
     ringpost_data_dir: Path = Field(Path(".ringpost"), description="Embedded engines and the webhook spool.")
     host: str = Field("127.0.0.1", description="Address that the ingress listens on.")
     port: int = Field(5678, ge=0, le=65535, description="Port that the ingress listens on.")
@@ -150,6 +155,9 @@ class Settings(BaseSettings):
         3600, gt=0, description="How long a webhook of an unknown call session is tried again."
     )
     inbox_retention_seconds: float = Field(604800, gt=0, description="How long processed webhooks are kept.")
+    retention_days: int = Field(
+        90, ge=1, le=3650, description="Messages that ended longer ago are counted by day, and deleted."
+    )
 
     @field_validator(
         "outbound_phone_number",
@@ -191,17 +199,30 @@ class Settings(BaseSettings):
             raise ValueError("needs seconds, comma-separated")
         return value
 
-    @field_validator("ringpost_data_key")
+    @field_validator("ringpost_data_key", "ringpost_data_key_old")
     @classmethod
-    def _key(cls, value: SecretStr) -> SecretStr:
+    def _key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
         try:
             raw = base64.b64decode(value.get_secret_value(), validate=True)
         except binascii.Error:
             raw = b""
-        if len(raw) != _DATA_KEY_BYTES:
+        if len(raw) not in DATA_KEY_BYTES:
             raise ValueError("needs 32 bytes in base64; make one with: openssl rand -base64 32")
         if len(set(raw)) < secret_values.MIN_DIFFERENT:
             raise ValueError("is not random; make one with: openssl rand -base64 32")
+        return value
+
+    @field_validator("ringpost_data_key_old")
+    @classmethod
+    def _follows(cls, value: SecretStr | None, known: ValidationInfo) -> SecretStr | None:
+        newest: SecretStr | None = known.data.get("ringpost_data_key")
+        if value is None or newest is None:
+            return value
+        key, old = newest.get_secret_value(), value.get_secret_value()
+        if not hash_alike(key, old):
+            raise ValueError("does not belong to RINGPOST_DATA_KEY: make its successor with `ringpost keys new-data`")
         return value
 
     @field_validator("eight_x_eight_subaccount_id")
@@ -232,6 +253,7 @@ class Settings(BaseSettings):
         "redis_url",
         "webhook_base_url",
         "daily_calls",
+        "ringpost_data_key_old",
         mode="before",
     )
     @classmethod
@@ -270,6 +292,12 @@ class Settings(BaseSettings):
     def sources(self) -> tuple[str, ...]:
         """The caller ids, E.164."""
         return self.outbound_phone_number
+
+    @property
+    def data_keys(self) -> tuple[str, ...]:
+        """The key that seals, then the one that is only read with."""
+        keys = (self.ringpost_data_key, self.ringpost_data_key_old)
+        return tuple(key.get_secret_value() for key in keys if key is not None)
 
     @property
     def callback_networks(self) -> tuple[Network, ...]:

@@ -24,7 +24,7 @@ from shared.db.queries.pacing import Refused
 from shared.ids import new_id
 from shared.lifecycle import REPORTED, TRANSITIONS, TYPES, Lane, Move
 from shared.rest import Rest
-from shared.sealing import Unsealable
+from shared.sealing import Unopened, Unsealable
 from shared.services import Services, pace_of, timing_of
 from shared.stops import Stop
 from shared.verdict import Dialed, after_dial
@@ -189,6 +189,10 @@ class PlaceCalls:
         give_up_at = claimed_at + min(lease_s, valid_s)
         try:
             number, body = self._callflow(call)
+        except Unopened:
+            # Somebody has the key: of workers that run with different ones while it is changed, another takes it.
+            log.error("data_key_missing", message_id=call.message_id)  # noqa: TRY400  the place says nothing
+            return Verdict(Disposition.NOT_SENT, Reason.KEY_MISSING)
         except (Unsealable, ValueError) as error:
             log.error("callflow_not_built", message_id=call.message_id, error=type(error).__name__)  # noqa: TRY400
             return Verdict(Disposition.REFUSED, Reason.CALLFLOW_INVALID)

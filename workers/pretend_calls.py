@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 
 from shared import jobs
 from shared.db.queries import dial, pretend
-from shared.db.queries.claimed import ClaimedCall, give_back
+from shared.db.queries.claim import give_back
+from shared.db.queries.claimed import ClaimedCall
 from shared.db.queries.inbox import RawEvent
 from shared.ids import new_id
 from shared.lifecycle import REPORTED, TRANSITIONS

@@ -26,6 +26,7 @@ from shared.settings import Settings
 from shared.verdict import Dialed, Timing, doubt_due
 from workers import failover, sweep_stops
 from workers.ask_log_export import keep_asking
+from workers.purge import keep_purging
 from workers.refresh_voices import keep_fresh
 
 _PAGE: Final = 500
@@ -227,6 +228,7 @@ def main() -> None:
     stop = threading.Event()
     threading.Thread(target=keep_fresh, args=(services, stop), name="voices", daemon=True).start()
     threading.Thread(target=keep_asking, args=(services, stop), name="log-exports", daemon=True).start()
+    threading.Thread(target=keep_purging, args=(services, stop), name="purge", daemon=True).start()
     is_new = True
     while True:
         try:

@@ -14,6 +14,7 @@ from deploy.chaos.checker import Bounds
 from deploy.chaos.drill import Drill, Result
 from deploy.chaos.programmes.ambiguity import ambiguity
 from deploy.chaos.programmes.burst import burst
+from deploy.chaos.programmes.canary import canary
 from deploy.chaos.programmes.deployment import deployment
 from deploy.chaos.programmes.failover import failover
 from deploy.chaos.programmes.recovery import recovery
@@ -46,6 +47,7 @@ PROGRAMMES: Final = (
     Programme("webhooks", "a storm of summaries", webhooks),
     Programme("redis", "Redis is useless", redis),
     Programme("recovery", "every call worker dies at once", recovery),
+    Programme("canary", "what is said and to whom is found nowhere", canary),
     Programme("deployment", "three restarts and a migration in mid-burst", deployment),
     Programme("failover", "a standby without the last commits takes over", failover),
 )

@@ -50,6 +50,7 @@ _SHRUNK: Final = SHRUNK | {
     "export_timeout_seconds": 5,
     "callback_schedule": "0.5,1,2,4,4,4,4,4,4,4",
     "log_level": "WARNING",
+    "metrics_token": "drill-metrics-token",
 }
 
 

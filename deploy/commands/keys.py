@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from deploy.commands.console import WRONG_USE, Problem, actor, json_option, open_transaction, print_json, print_table
+from deploy.commands.data_keys import new_data, rotate_data
 from deploy.commands.providers import find_provider, print_secrets
 from shared.lifecycle import Mode
 
@@ -21,7 +22,11 @@ _COLUMNS: Final = ("key_id", "provider", "mode", "name", "created_at", "expires_
 
 @click.group()
 def keys() -> None:
-    """Providers' API keys: create, list, revoke."""
+    """Providers' API keys: create, list, revoke; the data key: new-data, rotate-data."""
+
+
+keys.add_command(new_data)
+keys.add_command(rotate_data)
 
 
 @keys.command()

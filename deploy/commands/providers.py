@@ -116,7 +116,7 @@ def create_provider(
     if callback_url is not None:
         endpoint_id = new_id("ep")
         callback_secret = callback.new_secret(secrets.token_bytes(_ENDPOINT_SECRET_BYTES))
-        sealer = Sealer(settings.ringpost_data_key.get_secret_value())
+        sealer = Sealer(*settings.data_keys)
         sealed = sealer.seal(callback_secret.encode(), row=endpoint_id)
         queries.create_endpoint(connection, endpoint_id, provider_id, url=callback_url, sealed_secret=sealed)
     note(connection, "provider.create", provider_id, {"name": name, "countries": countries, "url": callback_url})

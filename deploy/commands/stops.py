@@ -179,7 +179,7 @@ def _with_prefix(connection: Connection, settings: Settings, wanted: Stop) -> in
     from shared.db import stop_preview
     from shared.sealing import Sealer, Unsealable
 
-    sealer = Sealer(settings.ringpost_data_key.get_secret_value())
+    sealer = Sealer(*settings.data_keys)
 
     def fits(id_: str, content: bytes) -> bool:
         try:

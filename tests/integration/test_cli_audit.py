@@ -136,9 +136,18 @@ ATTEMPT = (
     " valid_until) SELECT 'att_' || n || id, id, n, 'c', 's', '+1', '', now() FROM messages, generate_series(1, 2) n"
 )
 OLD = "now() - interval '301 seconds'"
+GRAVE = (
+    "INSERT INTO past_messages SELECT provider_id, message_id, id, fingerprint, lane, status, reason, deadline"
+    " FROM messages WHERE finished_at IS NOT NULL"
+)
 #: What breaks each promise, with the CHECKs that would not let it happen out of the way.
 BREAKAGES = {
     "message_overdue": [f"UPDATE messages SET due_at = {OLD}, deadline = {OLD} WHERE finished_at IS NULL"],
+    "text_outlived": [
+        "UPDATE messages SET status = 'placed', due_at = now() + interval '1 hour' WHERE finished_at IS NULL",
+        "UPDATE messages SET deadline = now() - interval '66 minutes' WHERE status = 'placed'",
+    ],
+    "purged_by_halves": [GRAVE],
     "message_neither_open_nor_final": [
         "ALTER TABLE messages DROP CONSTRAINT messages_erased_check",
         "UPDATE messages SET content = 'a text' WHERE finished_at IS NOT NULL",

@@ -266,3 +266,20 @@ def test_metrics_that_postgresql_cannot_tell_are_said_to_be_unknown(stage, known
         connection.execute(text(rename.format("hidden", "heartbeats")))
 
     assert (seen, known()) == ((0, 1, 1, 1), (1, 1, 1, 1))
+
+
+def test_the_spool_is_its_owner_s_alone_and_empty_after_the_replay(stage, without_postgres):
+    folder = stage.site.settings.spool_dir
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    assert stage.webhook("vss", SUMMARY % b"s-modes").status_code == 200
+    modes = {oct(path.stat().st_mode & 0o777) for path in folder.iterdir()}
+    of_folder = oct(folder.stat().st_mode & 0o777)
+    raw = b"".join(path.read_bytes() for path in folder.iterdir())
+
+    without_postgres()
+    wait_until(lambda: not any(folder.iterdir()))
+
+    assert (of_folder, modes) == ("0o700", {"0o600"})
+    assert b"s-modes" not in raw
+    assert any(key == key_of(SUMMARY % b"s-modes") for key in kept(stage))

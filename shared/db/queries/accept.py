@@ -86,15 +86,28 @@ FROM json_to_recordset(:rows) AS x(
   destination_masked text, country text, source text, voice text, speed float8, plays int2, seconds_per_play float8,
   interruptible boolean, max_attempts int2, spare_attempts int2, redial_unknown boolean, endpoint_id text,
   metadata jsonb, warnings jsonb, scheduled_at timestamptz, expires_at timestamptz, ttl_s int, test_type text)
+WHERE NOT EXISTS (SELECT FROM past_messages p WHERE p.provider_id = x.provider_id AND p.message_id = x.message_id)
 ON CONFLICT DO NOTHING
 RETURNING id, status, deadline, due_at
 """,
     rows="json",
 )
 
+#: Of messages that were purged; a message that is not yet gone counts as it stands.
+_PAST: Final = """
+SELECT p.id, p.provider_id, p.message_id, p.lane, p.status, p.reason, NULL AS session_id, p.fingerprint, p.deadline,
+  NULL::timestamptz AS due_at, '[]'::jsonb AS warnings
+FROM past_messages p
+WHERE NOT EXISTS (SELECT FROM messages m WHERE m.id = p.id) AND {chosen}
+"""
+_ASKED: Final = (
+    "(p.provider_id, p.message_id) IN (SELECT provider_id, message_id"
+    " FROM json_to_recordset(:keys) AS k(provider_id text, message_id text))"
+)
 _FIND: Final = text(f"""
 SELECT {_COLUMNS} FROM messages
 JOIN json_to_recordset(:keys) AS k(provider_id text, message_id text) USING (provider_id, message_id)
+UNION ALL {_PAST.format(chosen=_ASKED)}
 """)
 
 
@@ -118,7 +131,10 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> list[Accept
     ]
 
 
-_EARLIER: Final = text(f"SELECT {_COLUMNS} FROM messages WHERE provider_id = :provider_id AND message_id = ANY (:ids)")
+_EARLIER: Final = text(f"""
+SELECT {_COLUMNS} FROM messages WHERE provider_id = :provider_id AND message_id = ANY (:ids)
+UNION ALL {_PAST.format(chosen="p.provider_id = :provider_id AND p.message_id = ANY (:ids)")}
+""")
 
 
 def earlier(connection: Connection, provider_id: str, message_ids: Sequence[str]) -> dict[str, Accepted]:

@@ -20,6 +20,7 @@ from shared.db.tables.operations import (
     SUBACCOUNTS,
     VOICES,
 )
+from shared.db.tables.past import DAILY_TOTALS, PAST_MESSAGES
 from shared.db.tables.senders import API_KEYS, ENDPOINTS, PROVIDERS, SUPPRESSIONS
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "CALLBACKS",
     "CALL_LEGS",
     "DAILY_CALLS",
+    "DAILY_TOTALS",
     "DELIVERY_ATTEMPTS",
     "DIAL_ATTEMPTS",
     "ENDPOINTS",
@@ -39,6 +41,7 @@ __all__ = [
     "LOG_LOOKUPS",
     "MESSAGES",
     "METADATA",
+    "PAST_MESSAGES",
     "PROVIDERS",
     "SERVERS",
     "STOPS",

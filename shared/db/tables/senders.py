@@ -26,6 +26,7 @@ PROVIDERS: Final = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("countries", ARRAY(Text)),  # null: the setting ALLOWED_COUNTRIES
     Column("last_sequence", BigInteger, nullable=False, server_default="0"),
+    Column("purged_sequence", BigInteger, nullable=False, server_default="0"),  # feed events up to this one are gone
     moment("disabled_at"),
     moment("created_at", stamped=True),
 )
