@@ -2,11 +2,13 @@
 Whatever happens to a message, in whatever order, it ends as it should.
 
 Hypothesis plays the senders, 8x8, receivers, dying workers and time against the real steps. A thorough run is
-``RINGPOST_LIVES=2000 ./deploy/test tests/integration/test_message_life.py``: so many lives of 50 happenings each.
+``ringpost chaos lives``: 2,000 lives of 50 happenings each, which it asks for here by ``RINGPOST_LIVES``.
 """
 
+import itertools
 import os
 
+import click
 import hypothesis
 import pytest
 from hypothesis import HealthCheck
@@ -29,12 +31,15 @@ _HEARING = st.lists(st.sampled_from(["ok", "error", "no_reply", "not_sent"]), mi
 _ENDINGS = st.sampled_from(sorted(ENDINGS))
 _PHONES = st.sampled_from(["+6581000001", "+6581000002", "+6581000003"])
 _SECONDS = st.sampled_from([1, 6, 35, 130, 700, 5000])
+_LIVES = int(os.environ.get("RINGPOST_LIVES", "20"))
 
 
 class Life(RuleBasedStateMachine):
     """A few messages, everything that may happen to them, and the promises after each of those."""
 
     stage = None  # of the module: making one takes longer than a life
+    lived = itertools.count(1)
+    tell = staticmethod(lambda _line: None)  # of a thorough run: how far it is
 
     @initialize()
     def begin(self):
@@ -107,19 +112,26 @@ class Life(RuleBasedStateMachine):
     def teardown(self):
         if hasattr(self, "world"):
             self.world.finish()
+            self.tell(f"lives {next(self.lived)}")
 
     def _session(self, data):
         return data.draw(st.sampled_from(self.world.eight.sessions))
 
 
 @pytest.mark.timeout(7200)
-def test_every_message_ends_as_it_should_whatever_happens(settings):
+def test_every_message_ends_as_it_should_whatever_happens(settings, capsys):
+    def tell(line):
+        with capsys.disabled():
+            click.echo(line)
+
     with staged(settings, callback_allowed_networks=("127.0.0.0/8",), breaker_seconds=5.0) as stage:
         Life.stage = stage
+        if "RINGPOST_LIVES" in os.environ:
+            Life.tell = staticmethod(tell)
         run_state_machine_as_test(
             Life,
             settings=hypothesis.settings(
-                max_examples=int(os.environ.get("RINGPOST_LIVES", "20")),
+                max_examples=_LIVES,
                 stateful_step_count=50,
                 deadline=None,
                 print_blob=True,

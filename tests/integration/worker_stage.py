@@ -13,6 +13,7 @@ from deploy.receiver import Receiver
 from deploy.simulator.server import Simulator
 from deploy.simulator.settings import SimulatorSettings
 from shared.db.queries import accept, inbox, providers
+from shared.db.tables import METADATA
 from shared.ids import new_id
 from shared.jobs import Doorbell
 from shared.lifecycle import FINAL_EVENT_TYPES, Lane
@@ -24,10 +25,8 @@ from workers.sweep import sweep_once
 
 SOURCE = "+6531580001"
 PROVIDER = "prov_test"
-_TABLES = (
-    "messages, dial_attempts, call_legs, webhook_inbox, feed_events, callbacks, delivery_attempts, endpoints,"
-    " providers, lanes, subaccounts, breakers, heartbeats, voices, log_exports, log_lookups"
-)
+#: What a stage begins without, those that refer to others first.
+_TABLES = [table.name for table in reversed(METADATA.sorted_tables) if table.name not in {"audit_log", "servers"}]
 _numbers = itertools.count(230000)
 
 
@@ -61,7 +60,8 @@ class Stage:
 
     def empty(self):
         """Begin anew, with one provider."""
-        self.execute(f"TRUNCATE {_TABLES} CASCADE")
+        # TRUNCATE makes files anew, which costs twenty times as much as deleting a few rows.
+        self.execute("; ".join(f"DELETE FROM {name}" for name in _TABLES))
         self.database.run(lambda connection: providers.create_provider(connection, PROVIDER, "test", None))
 
     def new_services(self, **changes):
