@@ -12,6 +12,7 @@ from typing import Any, Final
 import psutil
 
 from deploy.chaos.armed import DrillStage
+from deploy.chaos.proof import Proof
 from shared.failpoints import FAILPOINTS, NAMES, PAUSE_S, Action, fired
 
 #: Whose process passes the step's failpoints.
@@ -53,6 +54,26 @@ class Swept:
     contradictions: tuple[str, ...]
     endings: Mapping[str, int]  # messages by status
     took_s: float
+
+
+def proof_of(swept: Sequence[Swept]) -> Proof:
+    """What sweeps by several actions came to together."""
+    figures: dict[str, float | int | str] = {}
+    faults: list[str] = []
+    for one in swept:
+        figures[f"{one.action}: failpoints hit"] = f"{len(one.hit)} of {len(one.hit) + len(one.missed)}"
+        figures |= {f"{one.action}: messages": one.messages, f"{one.action}: s": one.took_s}
+        figures |= {f"{one.action}: ended {status}": count for status, count in sorted(one.endings.items())}
+        faults += [f"{one.action}: {name} was never passed" for name in one.missed]
+        faults += [f"{one.action}: {what}" for what in one.contradictions]
+    return Proof(
+        name="sweep",
+        title="every failpoint fires once in the running service",
+        seed=None,
+        took_s=sum(one.took_s for one in swept),
+        figures=figures,
+        faults=faults,
+    )
 
 
 def role_of(name: str) -> str:
