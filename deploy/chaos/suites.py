@@ -52,7 +52,7 @@ class _Run:
         """What failed, and pytest's reasons; an end that it does not explain is one, too."""
         if self.code == 0:
             return []
-        told = [line for line in self.lines if line.startswith(("FAILED", "ERROR", "E  "))]
+        told = [line for line in self.lines if line.startswith(("FAILED tests/", "ERROR tests/", "E  "))]
         return told or [f"pytest ended with code {self.code}", *self.lines[-5:]]
 
 
