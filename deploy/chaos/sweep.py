@@ -7,12 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, zip_longest
 from typing import Any, Final
 
 import psutil
 
 from deploy.chaos.armed import DrillStage
 from deploy.chaos.proof import Proof
+from deploy.trial import TrialError
 from shared.failpoints import FAILPOINTS, NAMES, PAUSE_S, Action, fired
 
 #: Whose process passes the step's failpoints.
@@ -33,11 +35,14 @@ _LEADS: Final = {
     "dial.before_give_back": ("dial.after_claim=raise@1",),
     "spool": tuple(f"webhook.before_commit=raise@{count}" for count in range(1, 5)),
 }
-#: How many of one role fire in one burst. A process that sleeps reaches no other place.
-_TOGETHER: Final = {Action.KILL: 3, Action.RAISE: 3, Action.PAUSE: 1}
-_FIRE_S: Final = 45.0
+#: How many of one role fire in one burst. Who sleeps reaches no other place, and of two workers one stays awake; the
+#: ingress, whose requests are repeated, may sleep as a whole.
+_TOGETHER: Final = 3
+_ASLEEP: Final = {"web": 2}
+#: Bounds for a busy machine; mostly it takes some seconds.
+_FIRE_S: Final = 120.0
 #: From the last burst until all is final and told: a call and its missing summary, or the longest lease.
-_END_S: Final = 75.0
+_END_S: Final = 150.0
 #: Between two messages: until all has fired, and while somebody sleeps.
 _EVERY_S: Final = 0.15
 _MEANWHILE_S: Final = 1.0
@@ -82,21 +87,16 @@ def role_of(name: str) -> str:
     return "callbacks" if name in _CLAIMS_CALLBACKS else _ROLES[step]
 
 
-def rounds_of(names: Sequence[str], together: int) -> list[list[str]]:
-    """The failpoints in rounds, at most *together* of each role in one."""
+def rounds_for(action: Action, names: Sequence[str] = NAMES) -> list[list[str]]:
+    """The failpoints in rounds, of each role no more in one than it can bear."""
     by_role: dict[str, list[str]] = defaultdict(list)
     for name in names:
         by_role[role_of(name)].append(name)
-    most = max(map(len, by_role.values()), default=0)
-    return [
-        [name for role in by_role.values() for name in role[start : start + together]]
-        for start in range(0, most, together)
-    ]
-
-
-def rounds_for(action: Action, names: Sequence[str] = NAMES) -> list[list[str]]:
-    """The rounds of a sweep by *action*."""
-    return rounds_of(names, _TOGETHER[action])
+    parts = []
+    for role, of_role in by_role.items():
+        together = _ASLEEP.get(role, 1) if action is Action.PAUSE else _TOGETHER
+        parts.append([of_role[start : start + together] for start in range(0, len(of_role), together)])
+    return [list(chain.from_iterable(round_)) for round_ in zip_longest(*parts, fillvalue=[])]
 
 
 def sweep(
@@ -114,18 +114,20 @@ def sweep(
     """
     started, before = time.monotonic(), set(stage.numbers)
     hit: list[dict[str, Any]] = []
-    missed: list[str] = []
     found: list[str] = []
-    for number, round_ in enumerate(rounds_for(action, names), start=1):
-        tell(f"{action} {', '.join(round_)}")
-        records = _round(stage, action, round_, f"{action}-{number}-{time.time_ns()}")
-        hit += records
-        missed += sorted(set(round_) - {one["name"] for one in records})
-        if action is Action.PAUSE:
-            found += [f"{one['name']}: its process did not live to wake up" for one in records if _is_gone(one["pid"])]
-    tell(f"{action}: waiting for rest")
-    stage.arm({})
-    stage.wait_for_end(_END_S)
+    try:
+        for number, round_ in enumerate(rounds_for(action, names), start=1):
+            tell(f"{action} {', '.join(round_)}")
+            records = _round(stage, action, round_, f"{action}-{number}-{time.time_ns()}")
+            hit += records
+            if action is Action.PAUSE:
+                found += [f"{one['name']}: who slept there is dead" for one in records if _is_gone(one["pid"])]
+        tell(f"{action}: waiting for rest")
+        stage.arm({})
+        stage.wait_for_end(_END_S)
+    except TrialError as error:
+        found.append(str(error))
+    missed = [name for name in names if name not in {one["name"] for one in hit}]
     found += stage.contradictions()
     endings = Counter(status for name, (status, _) in stage.endings().items() if name not in before)
     took_s = round(time.monotonic() - started, 1)

@@ -7,7 +7,7 @@ from deploy import fleet
 from deploy.bench.machine import Circumstances
 from deploy.chaos import suites
 from deploy.chaos.proof import Proof, page_of
-from deploy.chaos.sweep import Swept, proof_of, rounds_for
+from deploy.chaos.sweep import Swept, proof_of
 from deploy.cli import main
 from shared.failpoints import NAMES, Action
 
@@ -102,11 +102,6 @@ def test_a_sweep_is_at_fault_for_what_was_never_passed_and_for_what_contradicts(
 
     assert proof.faults == ["kill: ring.after_send was never passed", "kill: x: dialled 2 times"]
     assert proof.figures["kill: failpoints hit"] == "1 of 2"
-
-
-@pytest.mark.parametrize("action", Action)
-def test_every_failpoint_has_its_turn_in_a_sweep(action):
-    assert sorted(name for round_ in rounds_for(action) for name in round_) == sorted(NAMES)
 
 
 def test_a_verdict_fits_a_page():
