@@ -124,7 +124,7 @@ def _run(file: str, extra: Mapping[str, str], log: Path, told: Callable[[_Run], 
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         raise NoTestsError(f"{', '.join(missing)} missing: run `./deploy/test` once, which installs what tests need")
     run = _Run()
-    with log.open("a") as out:
+    with log.open("a", buffering=1) as out:
 
         def hear(line: str) -> None:
             out.write(line + "\n")
