@@ -33,7 +33,7 @@ from shared.db.migrate import migrate
 
 _READY_S: Final = 180  # on a busy machine; mostly it takes some seconds
 _DRAIN_S: Final = 10
-_ACCEPT_S: Final = 60  # the ingress starts its dead workers again after 3.5 s each; a paused one sleeps for 40 s
+_ACCEPT_S: Final = 180  # both workers of the ingress may be dead, and start again on a busy machine
 _TTL_S: Final = 15
 _SCHEDULED_S: Final = 1.5
 
