@@ -144,7 +144,7 @@ class DrillStage:
                 self.numbers[name] = number
                 return
             time.sleep(0.1)
-        raise TrialError(f"{name} was never accepted: {reply is not None and reply.text}")
+        raise TrialError(f"{name} was never accepted: {'no answer' if reply is None else reply.text}")
 
     def fail_next_callback(self) -> None:
         """Let the provider refuse one callback, so that it is repeated."""

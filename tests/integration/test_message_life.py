@@ -31,6 +31,9 @@ _HEARING = st.lists(st.sampled_from(["ok", "error", "no_reply", "not_sent"]), mi
 _ENDINGS = st.sampled_from(sorted(ENDINGS))
 _PHONES = st.sampled_from(["+6581000001", "+6581000002", "+6581000003"])
 _SECONDS = st.sampled_from([1, 6, 35, 130, 700, 5000])
+#: Of many things, which one. What is drawn, and which rules may come, must not depend on how the steps went: on a busy
+#: machine a message may expire in one run of the same happenings and not in the next, and Hypothesis then gives up.
+_PLACE = st.integers(0, 11)
 _LIVES = int(os.environ.get("RINGPOST_LIVES", "20"))
 
 
@@ -55,9 +58,9 @@ class Life(RuleBasedStateMachine):
         )  # fmt: skip
 
     @precondition(lambda self: self.world.asked)
-    @rule(data=st.data())
-    def submit_again(self, data):
-        self.world.submit_again(data.draw(st.sampled_from(sorted(self.world.asked))))
+    @rule(place=_PLACE)
+    def submit_again(self, place):
+        self.world.submit_again(_one_of(list(self.world.asked), place))
 
     @precondition(lambda self: self.world.asked)
     @rule(lane=st.sampled_from(list(Lane)), answers=_ANSWERS)
@@ -69,25 +72,29 @@ class Life(RuleBasedStateMachine):
     def die_dialling(self, lane, after_post):
         self.world.die_dialling(lane, after_post=after_post)
 
-    @precondition(lambda self: self.world.asleep)
-    @rule(data=st.data())
-    def wake_up(self, data):
-        self.world.wake_up(data.draw(st.integers(0, len(self.world.asleep) - 1)))
+    @precondition(lambda self: self.world.asked)
+    @rule(place=_PLACE)
+    def wake_up(self, place):
+        if self.world.asleep:
+            self.world.wake_up(place % len(self.world.asleep))
 
-    @precondition(lambda self: self.world.eight.sessions)
-    @rule(data=st.data())
-    def answer(self, data):
-        self.world.answer(self._session(data))
+    @precondition(lambda self: self.world.asked)
+    @rule(place=_PLACE)
+    def answer(self, place):
+        if self.world.eight.sessions:
+            self.world.answer(_one_of(self.world.eight.sessions, place))
 
-    @precondition(lambda self: self.world.eight.sessions)
-    @rule(data=st.data(), ending=_ENDINGS, echo=st.booleans(), copies=st.integers(1, 3))
-    def end(self, data, ending, echo, copies):
-        self.world.end(self._session(data), ending, echo=echo, copies=copies)
+    @precondition(lambda self: self.world.asked)
+    @rule(place=_PLACE, ending=_ENDINGS, echo=st.booleans(), copies=st.integers(1, 3))
+    def end(self, place, ending, echo, copies):
+        if self.world.eight.sessions:
+            self.world.end(_one_of(self.world.eight.sessions, place), ending, echo=echo, copies=copies)
 
-    @precondition(lambda self: self.world.eight.sessions)
-    @rule(data=st.data(), ending=_ENDINGS)
-    def forge(self, data, ending):
-        self.world.forge(self._session(data), ending)
+    @precondition(lambda self: self.world.asked)
+    @rule(place=_PLACE, ending=_ENDINGS)
+    def forge(self, place, ending):
+        if self.world.eight.sessions:
+            self.world.forge(_one_of(self.world.eight.sessions, place), ending)
 
     @rule(answers=_HEARING, hands_over=st.booleans())
     def reconcile(self, answers, hands_over):
@@ -114,8 +121,9 @@ class Life(RuleBasedStateMachine):
             self.world.finish()
             self.tell(f"lives {next(self.lived)}")
 
-    def _session(self, data):
-        return data.draw(st.sampled_from(self.world.eight.sessions))
+
+def _one_of(things, place):
+    return things[place % len(things)]
 
 
 @pytest.mark.timeout(7200)
