@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from deploy.commands.console import BAD_NEWS, WRONG_USE, Problem, json_option
+from deploy.commands.thorough import THOROUGH, refuse_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,8 +24,7 @@ _NEEDED: Final = ("aiohttp", "psutil")
 _SEEDS: Final = 2**31
 
 
-@click.command()
-@click.argument("names", metavar="[DRILL]...", nargs=-1)
+@click.group(invoke_without_command=True)
 @click.option("--quick", is_flag=True, help="About a minute for the burst, seconds for the others.")
 @click.option("--only", metavar="NAME", multiple=True, help="Only this drill; may be repeated.")
 @click.option("--seed", type=click.IntRange(0, _SEEDS), help="The same seed breaks the same things; default: any.")
@@ -37,9 +37,11 @@ def chaos(context: click.Context, /, only: Sequence[str], seed: int | None, as_j
     Break things on this machine and see whether every promise holds.
 
     Starts engines and processes of its own, kills them while messages come in, and holds what 8x8 was asked, what
-    the database knows and what was called back against each other. Exit code 1 when a promise was broken. DRILL is
-    the same as --only.
+    the database knows and what was called back against each other. Exit code 1 when a promise was broken.
     """
+    if context.invoked_subcommand is not None:
+        refuse_options(context)
+        return
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise Problem(f"{', '.join(missing)} missing: pip install '.[embedded]'", WRONG_USE)
@@ -48,7 +50,6 @@ def chaos(context: click.Context, /, only: Sequence[str], seed: int | None, as_j
     from deploy.bench.machine import look_around
     from deploy.chaos import conductor
 
-    only = (*how["names"], *only)
     known = [one.name for one in conductor.PROGRAMMES]
     if unknown := [name for name in only if name not in known]:
         raise Problem(f"{', '.join(unknown)} is none of {', '.join(known)}", WRONG_USE)
@@ -60,6 +61,10 @@ def chaos(context: click.Context, /, only: Sequence[str], seed: int | None, as_j
     if as_json:
         _print_json(played, around)
     context.exit(0 if all(one.result.verdict.holds for one in played) else BAD_NEWS)
+
+
+for _command in THOROUGH:
+    chaos.add_command(_command)
 
 
 def _played(
