@@ -19,8 +19,9 @@ from shared.stops import Called, Stop, covering
 
 #: A claim tells of the stops that stood. So long that is believed, in seconds; a later POST asks again.
 FRESH_S: Final = 0.5
-#: An otp in hand waits no longer for an answer about stops, in seconds: nobody can throw one without PostgreSQL.
-_PATIENCE_S: Final = 0.2
+#: So long a POST waits for PostgreSQL to tell of stops, in seconds: with the above it keeps the 2 s within which a stop
+#: is obeyed. Where PostgreSQL is silent for longer, nobody can throw one either, and what was last known holds.
+_PATIENCE_S: Final = 1.4
 
 log = structlog.get_logger()
 
