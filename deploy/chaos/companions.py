@@ -62,6 +62,8 @@ class Companion:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                # The scheduler of a desktop shares by session, and a Ctrl-C of the terminal is for us to act upon.
+                start_new_session=True,
                 preexec_fn=partial(die_with_parent, signal.SIGKILL, os.getpid()),  # noqa: PLW1509, it takes no lock
             )
         self._reader = threading.Thread(target=self._read, name=self._name, daemon=True)

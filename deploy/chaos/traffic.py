@@ -21,7 +21,7 @@ MIXED: Final[Mapping[str, float]] = {
 _ASKED: Final = "0008"
 _LANES: Final = ("otp", "otp", "otp", "alert", "notification")
 #: Blocks of German mobile numbers: no other drill and no test has them.
-_PREFIXES: Final = ("+49151", "+49152", "+49157", "+49159", "+49162", "+49163", "+49170", "+49171")
+_PREFIXES: Final = tuple(f"+491{block}" for block in (*(50, 51, 52, 55, 57, 59, 60, 62, 63), *range(70, 80)))
 _BLOCK: Final = 9000
 _FIRST: Final = 1000  # above every suffix that means something
 #: How many messages a stage can send before numbers repeat.
