@@ -69,6 +69,8 @@ def _leaves(words: str, command: click.Command) -> Iterator[tuple[str, click.Com
         arguments = [part.make_metavar(context) for part in command.params if isinstance(part, click.Argument)]
         yield " ".join([words, *arguments]), command
         return
+    if command.invoke_without_command:
+        yield words, command
     for name in command.list_commands(context):
         child = command.get_command(context, name)
         assert child is not None

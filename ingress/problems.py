@@ -20,19 +20,25 @@ LONGEST_NAME: Final = 64
 CODES: Final[Mapping[str, tuple[int, str]]] = {
     "invalid_json": (400, "The body is not acceptable JSON"),
     "unauthorized": (401, "A valid key is needed"),
+    "forbidden": (403, "This key may not do that"),
     "not_found": (404, "There is nothing here"),
     "method_not_allowed": (405, "This address does not take that method"),
     "request_timeout": (408, "The request did not come in time"),
     "message_id_reused": (409, "This messageId was used for another request"),
+    "too_many_keys": (409, "There are as many keys as there may be"),
+    "key_in_use": (409, "This key is the one that asks"),
     "body_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body must be JSON"),
     "invalid_request": (422, "The request is not valid"),
     "country_not_allowed": (422, "This country may not be called"),
     "source_not_allowed": (422, "This caller id is not configured"),
+    "too_many_failures": (429, "Too many failed logins"),
+    "daily_cap_reached": (429, "The day's calls are used up"),
     "internal_error": (500, "Something went wrong on our side"),
     "overloaded": (503, "Too many requests at once"),
     "unavailable": (503, "The message could not be stored"),
     "deadline_unreachable": (503, "The call could not be placed in time"),
+    "dialing_stopped": (503, "Such calls are stopped for now"),
 }
 
 

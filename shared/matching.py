@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final, TypedDict
 
 from shared.lifecycle import Lane, Status
+from shared.voice_api.pretence import PRETENDED_SUBACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,15 @@ _FEWEST_DIGITS: Final = 6
 
 #: What must agree, by the name that it has in logs.
 _MEMBERS: Final = ("subaccount", "destination", "source", "nothing told")
+
+
+def is_pretended(candidate: Candidate) -> bool:
+    """Whether no call of 8x8's was asked for: only summaries of our own may be of it."""
+    return candidate.subaccount_id == PRETENDED_SUBACCOUNT
+
+
+def _is_of(subaccount_id: str | None, candidate: Candidate) -> bool:
+    return not is_pretended(candidate) if subaccount_id is None else subaccount_id == candidate.subaccount_id
 
 
 def choose(
@@ -110,7 +120,7 @@ def _agreements(
     A member that is absent, masked or withheld contradicts nothing, as 8x8 leaves legs out of some summaries.
     """
     return (
-        subaccount_id in (None, candidate.subaccount_id),
+        _is_of(subaccount_id, candidate),
         destination_key in (None, candidate.destination_key),
         source in (None, candidate.source) or _is_one_number(source or "", candidate.source),
         subaccount_id is not None or destination_key is not None or source is not None,

@@ -14,15 +14,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared import secret_values
+from shared.sealing import DATA_KEY_BYTES, hash_alike
+from shared.voice_api.pretence import PRETENDED_SUBACCOUNT
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Words = Annotated[tuple[str, ...], NoDecode]
 
-_DATA_KEY_BYTES: Final = 32
 _PATH_SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 #: What may also come from a file, as NAME_FILE.
 SECRET_FIELDS: Final = (
@@ -32,6 +33,7 @@ SECRET_FIELDS: Final = (
     "webhook_path_secret",
     "metrics_token",
     "ringpost_data_key",
+    "ringpost_data_key_old",
     "database_url",
     "redis_url",
 )
@@ -73,6 +75,10 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="postgresql://…; unset: the embedded PostgreSQL.")
     redis_url: str | None = Field(None, description="redis://…; unset: the embedded Valkey.")
     ringpost_data_key: SecretStr = Field(description="32 random bytes in base64; encrypts texts and numbers.")
+    ringpost_data_key_old: SecretStr | None = Field(
+        None,
+        description="Another data key, only read with, while the key is being changed: `ringpost keys new-data`.",
+    )
     ringpost_data_dir: Path = Field(Path(".ringpost"), description="Embedded engines and the webhook spool.")
     host: str = Field("127.0.0.1", description="Address that the ingress listens on.")
     port: int = Field(5678, ge=0, le=65535, description="Port that the ingress listens on.")
@@ -83,6 +89,15 @@ class Settings(BaseSettings):
     )
     dials_per_second: float = Field(50, gt=0, description="Callflows a second at most; 429 slows them down.")
     max_calls_in_flight: int = Field(500, ge=1, description="Calls up at once at most; -2010 makes them fewer.")
+    provider_daily_calls: int = Field(
+        100_000,
+        ge=0,
+        description="Calls a provider may make in a day (UTC), redials too, unless `ringpost providers cap` says"
+        " otherwise: a stolen key cannot run up the bill without end.",
+    )
+    daily_calls: int | None = Field(
+        None, ge=0, description="Calls that all providers together may make in a day (UTC); unset: any number."
+    )
     callback_allowed_networks: Words = Field(
         (), description="Private networks that callbacks may reach, e.g. 127.0.0.0/8; http is allowed there."
     )
@@ -90,6 +105,12 @@ class Settings(BaseSettings):
         (), description="Countries (ISO alpha-2) for new providers; default: the caller id's; * opens all."
     )
     legacy_admin_auth: bool = Field(False, description="Accept the demo's login admin:WEBHOOK_AUTH_TOKEN.")
+    auth_failures_per_minute: int = Field(
+        30, ge=1, description="Failed logins a minute from one address, and with one key; then they get 429, unread."
+    )
+    test_call_seconds: float = Field(
+        2, ge=0, description="Until the outcome of a test key's pretended call comes; slow ones take ten times that."
+    )
     message_max_length: int = Field(1000, ge=1, le=3000, description="Longest message, in code points.")
     default_language: str = Field("en-US", description="BCP 47 tag, when a request names neither language nor voice.")
     default_voice: str = Field("en-US-BenjaminRUS", description="8x8 speech profile of the default language.")
@@ -148,6 +169,9 @@ class Settings(BaseSettings):
         100_000, ge=1, description="Webhooks of unknown call sessions that may wait; beyond it the oldest are given up."
     )
     inbox_retention_seconds: float = Field(604800, gt=0, description="How long processed webhooks are kept.")
+    retention_days: int = Field(
+        90, ge=1, le=3650, description="Messages that ended longer ago are counted by day, and deleted."
+    )
 
     @field_validator(
         "outbound_phone_number",
@@ -189,17 +213,37 @@ class Settings(BaseSettings):
             raise ValueError("needs seconds, comma-separated")
         return value
 
-    @field_validator("ringpost_data_key")
+    @field_validator("ringpost_data_key", "ringpost_data_key_old")
     @classmethod
-    def _key(cls, value: SecretStr) -> SecretStr:
+    def _key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
         try:
             raw = base64.b64decode(value.get_secret_value(), validate=True)
         except binascii.Error:
             raw = b""
-        if len(raw) != _DATA_KEY_BYTES:
+        if len(raw) not in DATA_KEY_BYTES:
             raise ValueError("needs 32 bytes in base64; make one with: openssl rand -base64 32")
         if len(set(raw)) < secret_values.MIN_DIFFERENT:
             raise ValueError("is not random; make one with: openssl rand -base64 32")
+        return value
+
+    @field_validator("ringpost_data_key_old")
+    @classmethod
+    def _follows(cls, value: SecretStr | None, known: ValidationInfo) -> SecretStr | None:
+        newest: SecretStr | None = known.data.get("ringpost_data_key")
+        if value is None or newest is None:
+            return value
+        key, old = newest.get_secret_value(), value.get_secret_value()
+        if not hash_alike(key, old):
+            raise ValueError("does not belong to RINGPOST_DATA_KEY: make its successor with `ringpost keys new-data`")
+        return value
+
+    @field_validator("eight_x_eight_subaccount_id")
+    @classmethod
+    def _not_pretended(cls, value: str) -> str:
+        if value == PRETENDED_SUBACCOUNT:
+            raise ValueError("is the name that pretended calls have")
         return value
 
     @field_validator("webhook_auth_token", "webhook_auth_token_old", "webhook_path_secret", "metrics_token")
@@ -230,6 +274,8 @@ class Settings(BaseSettings):
         "database_url",
         "redis_url",
         "webhook_base_url",
+        "daily_calls",
+        "ringpost_data_key_old",
         mode="before",
     )
     @classmethod
@@ -268,6 +314,12 @@ class Settings(BaseSettings):
     def sources(self) -> tuple[str, ...]:
         """The caller ids, E.164."""
         return self.outbound_phone_number
+
+    @property
+    def data_keys(self) -> tuple[str, ...]:
+        """The key that seals, then the one that is only read with."""
+        keys = (self.ringpost_data_key, self.ringpost_data_key_old)
+        return tuple(key.get_secret_value() for key in keys if key is not None)
 
     @property
     def callback_networks(self) -> tuple[Network, ...]:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -29,17 +29,26 @@ class CompanionError(Exception):
 class Companion:
     """A module of ours as a process, as a context manager; it ends with us, however we end."""
 
-    def __init__(self, module: str, log: Path, *arguments: str, told: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        log: Path,
+        *arguments: str,
+        told: Callable[[str], None] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """
         Args:
             module: Run with ``python -m``.
             log: Where it complains.
             arguments: For its command line.
             told: Called with each line that it prints, from another thread.
+            environment: Its own; ours by default.
         """
         self._command = [sys.executable, "-m", module, *arguments]
         self._name = module.rpartition(".")[2]
         self._log = log
+        self._environment = environment
         self._told = told or (lambda _: None)
         self._has_spoken = threading.Event()
 
@@ -48,10 +57,13 @@ class Companion:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=fleet.PROJECT,
+                env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                # The scheduler of a desktop shares by session, and a Ctrl-C of the terminal is for us to act upon.
+                start_new_session=True,
                 preexec_fn=partial(die_with_parent, signal.SIGKILL, os.getpid()),  # noqa: PLW1509, it takes no lock
             )
         self._reader = threading.Thread(target=self._read, name=self._name, daemon=True)
@@ -90,6 +102,12 @@ class Companion:
         if not self._has_spoken.wait(_BOOT_S) or self._process.poll() is not None:
             raise CompanionError(f"the {self._name} does not come up: see {self._log}")
         return self
+
+    def join(self) -> int:
+        """Its exit code, when it has ended by itself and all that it said was heard."""
+        code = self._process.wait()
+        self._reader.join()
+        return code
 
     def is_alive(self) -> bool:
         """Whether it still runs."""

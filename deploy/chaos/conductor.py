@@ -10,14 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from deploy.chaos import held_plot, plot
 from deploy.chaos.checker import Bounds
 from deploy.chaos.drill import Drill, Result
 from deploy.chaos.programmes.ambiguity import ambiguity
 from deploy.chaos.programmes.burst import burst
+from deploy.chaos.programmes.canary import canary
 from deploy.chaos.programmes.deployment import deployment
+from deploy.chaos.programmes.failover import failover
+from deploy.chaos.programmes.hostile import hostile
 from deploy.chaos.programmes.recovery import recovery
 from deploy.chaos.programmes.redis import redis
+from deploy.chaos.programmes.soak import RATE, soak
 from deploy.chaos.programmes.webhooks import webhooks
+from deploy.chaos.records import Evidence
 from deploy.chaos.stage import Stage
 
 _SETTLE_S: Final = 60.0
@@ -30,6 +36,10 @@ class Play(Protocol):
         """Play it."""
 
 
+#: Draws a drill's evidence under a title into a file; nothing without matplotlib.
+Draw = Callable[[Evidence, str, Path], Path | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Programme:
     """A drill by its name on the command line."""
@@ -37,6 +47,12 @@ class Programme:
     name: str
     title: str
     play: Play
+    draw: Draw = plot.draw
+    per_minute: int | None = None  # messages, of a drill that takes so long that it is played only when it is named
+
+    def messages_in(self, minutes: float | None) -> int | None:
+        """How many it sends in that time; None for its own count."""
+        return None if minutes is None or self.per_minute is None else round(minutes * self.per_minute)
 
 
 PROGRAMMES: Final = (
@@ -45,13 +61,17 @@ PROGRAMMES: Final = (
     Programme("webhooks", "a storm of summaries", webhooks),
     Programme("redis", "Redis is useless", redis),
     Programme("recovery", "every call worker dies at once", recovery),
+    Programme("canary", "what is said and to whom is found nowhere", canary),
     Programme("deployment", "three restarts and a migration in mid-burst", deployment),
+    Programme("failover", "a standby without the last commits takes over", failover),
+    Programme("hostile", "endpoints that drip, swallow and send bombs", hostile),
+    Programme("soak", "half an hour of traffic", soak, held_plot.draw, per_minute=round(60 * RATE)),
 )
 
 
 def chosen(names: Sequence[str]) -> list[Programme]:
-    """Those named, else all."""
-    return [one for one in PROGRAMMES if not names or one.name in names]
+    """Those named, else all but the long ones."""
+    return [one for one in PROGRAMMES if one.name in names or (not names and one.per_minute is None)]
 
 
 @contextmanager

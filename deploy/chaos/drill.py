@@ -47,9 +47,9 @@ class Drill:
         self.seed: Final = seed
         self._tell = tell
         self._luck = random.Random(seed)  # noqa: S311  a drill repeats
-        folder = stage.folder / f"{name}-{seed}-{time.monotonic_ns()}"
-        folder.mkdir()
-        self.history: Final = History(folder / "conductor.jsonl")
+        self.folder: Final = stage.folder / f"{name}-{seed}-{time.monotonic_ns()}"
+        self.folder.mkdir()
+        self.history: Final = History(self.folder / "conductor.jsonl")
         self._paths: list[Path] = [self.history.path]
         self.since: Final = time.time()
         self._measures: dict[str, float] = {}
@@ -77,11 +77,13 @@ class Drill:
         path = self.history.path.with_name(f"sender{len(self._paths)}.jsonl")
         path.touch()
         self._paths.append(path)
-        known: dict[str, Any] = {"seed": self.seed, "ttl_s": 20, "is_mixed": True}
+        known: dict[str, Any] = {
+            "seed": self.seed, "ttl_s": 20, "is_mixed": True, "headers": [self.stage.headers],
+            "prefix": f"{self.name}{len(self._paths) - 1}",
+        }  # fmt: skip
         order = Order(
-            url=self.stage.submit_url, headers=self.stage.headers, history=str(path), began=self.history.began,
-            prefix=f"{self.name}{len(self._paths) - 1}", first=self.stage.numbers(count), count=count, rate=rate,
-            **(known | how),
+            url=self.stage.submit_url, history=str(path), began=self.history.began, first=self.stage.numbers(count),
+            count=count, rate=rate, **(known | how),
         )  # fmt: skip
         with sender(self.stage.log, self._note_accepted) as running:
             running.ask(order.as_json())
@@ -90,6 +92,10 @@ class Drill:
 
     def _note_accepted(self, count: int) -> None:
         self._tell(f"{self.name}: {count} accepted")
+
+    def sleep_until(self, at_s: float) -> None:
+        """Let that moment of the history come."""
+        time.sleep(max(0.0, at_s - self.history.now_s()))
 
     def strike_all(self, strikes: Sequence[Strike]) -> None:
         """Carry these out, each at its moment from now on."""
@@ -143,6 +149,10 @@ class Drill:
         self._measures[name] = round(value, 3)
         if most is not None and value > most:
             self._missed.append(Violation(Promise.P5, f"{name}: {value:.3g}; bound {most:.3g}"))
+
+    def blame(self, promise: Promise, what: str) -> None:
+        """Add a violation of the drill's own."""
+        self._missed.append(Violation(promise, what))
 
     def strike(self, strike: Strike) -> None:
         """Carry one out and note it."""

@@ -11,7 +11,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ class Order:
     """What to send, to whom, how fast, and where to write it down."""
 
     url: str
-    headers: Mapping[str, str]
+    headers: Sequence[Mapping[str, str]]  # of each provider; they take turns
     history: str
     began: float
     rate: float  # messages a second
@@ -44,6 +44,7 @@ class Order:
     seed: int
     ttl_s: int
     is_mixed: bool
+    text: str = "Code 4, 0, 7."
     repeats: bool = True  # False: what was not accepted at once is given up
     patience_s: float = 60.0  # of one message
     timeout_s: float = 10.0  # of one request
@@ -54,7 +55,7 @@ class Order:
         """The messages."""
         return Traffic(
             prefix=self.prefix, first=self.first, count=self.count, seed=self.seed, ttl_s=self.ttl_s,
-            is_mixed=self.is_mixed,
+            is_mixed=self.is_mixed, text=self.text,
         )  # fmt: skip
 
     def as_json(self) -> str:
@@ -77,11 +78,11 @@ class Sender:
         async with asyncio.TaskGroup() as group:
             for place, body in enumerate(self._order.traffic.messages()):
                 await asyncio.sleep(began + place / self._order.rate - time.monotonic())
-                group.create_task(self._send(body))
+                group.create_task(self._send(body, self._order.headers[place % len(self._order.headers)]))
 
-    async def _send(self, body: dict[str, Any]) -> None:
+    async def _send(self, body: dict[str, Any], headers: Mapping[str, str]) -> None:
         give_up_at = time.monotonic() + self._order.patience_s
-        while await self._ask(body) is not Outcome.OK:
+        while await self._ask(body, headers) is not Outcome.OK:
             if not self._order.repeats or time.monotonic() > give_up_at:
                 return
             await asyncio.sleep(self._order.pause_s)
@@ -89,11 +90,11 @@ class Sender:
         if self._accepted % _TELL_EVERY == 0 or self._accepted == self._order.count:
             print(self._accepted, flush=True)
 
-    async def _ask(self, body: dict[str, Any]) -> Outcome:
+    async def _ask(self, body: dict[str, Any], headers: Mapping[str, str]) -> Outcome:
         asked_at = time.monotonic()
         known: dict[str, Any] = {"message": body["messageId"], "to": body["customerPhone"]}
         try:
-            async with self._http.post(self._order.url, json=body) as answer:
+            async with self._http.post(self._order.url, json=body, headers=headers) as answer:
                 told = await answer.json(content_type=None)
                 outcome = _outcome(answer.status, told)
                 known["status"] = answer.status
@@ -118,7 +119,7 @@ async def _serve(order: Order) -> None:
     timeout = aiohttp.ClientTimeout(total=order.timeout_s)
     connector = aiohttp.TCPConnector(limit=256)
     with History(Path(order.history), order.began) as history:
-        async with aiohttp.ClientSession(headers=order.headers, timeout=timeout, connector=connector) as http:
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
             await Sender(order, history, http).run()
 
 

@@ -55,7 +55,7 @@ def draw(evidence: Evidence, title: str, path: Path) -> Path | None:
     if backlog:
         lower.plot(*zip(*backlog, strict=True), color="black", linewidth=1)
     for axes in (upper, lower):
-        _mark(axes, evidence.history)
+        mark(axes, evidence.history)
         axes.grid(visible=True, alpha=0.3)
         axes.set_ylim(bottom=0)
     upper.set_title(title)
@@ -68,7 +68,8 @@ def draw(evidence: Evidence, title: str, path: Path) -> Path | None:
     return path
 
 
-def _mark(axes: Any, history: Iterable[Event]) -> None:
+def mark(axes: Any, history: Iterable[Event]) -> None:
+    """Show when what was broken."""
     for event in history:
         if event.kind is Kind.KILL:
             is_engine = not event.facts.get("role")

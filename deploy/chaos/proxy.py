@@ -43,6 +43,7 @@ class FaultProxy:
                 pass_fds=[theirs.fileno()],
                 cwd=fleet.PROJECT,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         ours.settimeout(_ANSWER_S)
         self._socket, self._answers = ours, ours.makefile("rb")

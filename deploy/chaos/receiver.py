@@ -1,7 +1,8 @@
 """
 ``python -m deploy.chaos.receiver``: a provider's callback receiver as a process of its own, with a ledger on disk.
 
-It takes ``{"port", "secrets", "ledger", "modes"}`` from standard input; *modes* say by path how to misbehave.
+It takes ``{"port", "secrets", "ledger"}`` as a line from standard input, then, at any time, lines that say by path how
+to misbehave from then on: ``{"/drip": {"kind": "drip"}}``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
@@ -57,10 +59,23 @@ def main() -> None:
     asked = json.loads(sys.stdin.readline())
     with Path(asked["ledger"]).open("a", buffering=1) as ledger:
         inbox = Inbox({path: tuple(secrets) for path, secrets in asked["secrets"].items()}, _keeper(ledger))
-        for path, mode in asked.get("modes", {}).items():
-            inbox.set_mode(path, Mode(**mode | {"kind": ModeKind(mode["kind"])}))
         inbox.received = _Forgotten()
-        asyncio.run(serve_until_stopped(inbox.make_app(), "127.0.0.1", asked["port"], "receiver"))
+        asyncio.run(_serve(inbox, asked["port"]))
+
+
+async def _serve(inbox: Inbox, port: int) -> None:
+    loop = asyncio.get_running_loop()
+
+    def heed(line: str) -> None:
+        for path, mode in json.loads(line).items():
+            inbox.set_mode(path, Mode(**mode | {"kind": ModeKind(mode["kind"])}))
+
+    def listen() -> None:
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(heed, line)
+
+    threading.Thread(target=listen, name="modes", daemon=True).start()
+    await serve_until_stopped(inbox.make_app(), "127.0.0.1", port, "receiver")
 
 
 class _Forgotten(list[Received]):

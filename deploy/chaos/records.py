@@ -18,6 +18,7 @@ class Kind(StrEnum):
     FAULT_ON = "fault_on"
     FAULT_OFF = "fault_off"
     BACKLOG = "backlog"  # how many messages were open
+    HELD = "held"  # what the processes and engines hold on to
     DRAIN = "drain"  # nothing is broken any more, and nothing is sent
     DRAINED = "drained"  # every message is final and told
 

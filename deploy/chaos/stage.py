@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable
-from contextlib import ExitStack
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -28,7 +31,7 @@ from shared.db.migrate import migrate
 
 _TIME_SCALE: Final = 0.1  # a call of 12 s lasts 1.2 s, and 8x8 repeats a summary for 13 s
 _PROXY_SEED: Final = 8
-_STARTING_S: Final = 60.0
+_STARTING_S: Final = 120.0
 _PATIENCE_S: Final = 30.0
 _STATEMENT_S: Final = 60.0
 
@@ -47,6 +50,7 @@ _SHRUNK: Final = SHRUNK | {
     "export_timeout_seconds": 5,
     "callback_schedule": "0.5,1,2,4,4,4,4,4,4,4",
     "log_level": "WARNING",
+    "metrics_token": "drill-metrics-token",
 }
 
 
@@ -85,21 +89,16 @@ class Stage:
             **_SHRUNK,
         )
         self.url = f"http://{HOST}:{self.settings.port}"
-        with self.database.transaction() as connection:
-            callback_url = self._through(RECEIVER, f"http://{HOST}:{receiver_port}/callbacks")
-            made = create_provider(connection, self.settings, "chaos", ["*"], callback_url)
-        self.headers = basic((str(made["key_id"]), str(made["secret"])))
+        callback_url = self._through(RECEIVER, f"http://{HOST}:{receiver_port}/callbacks")
+        self.headers, secret = self.add_provider("chaos", callback_url)
         options = {
             "api_key": self._key,
             "subaccount_id": self.settings.eight_x_eight_subaccount_id,
             "time_scale": _TIME_SCALE,
         }
         voice = stack.enter_context(simulator(voice_port, self.log, **options))
-        receiver = stack.enter_context(Companion("deploy.chaos.receiver", self.log))
-        secrets = {"/callbacks": [made["callback_secret"]]}
-        receiver.ask(json.dumps({"port": receiver_port, "secrets": secrets, "ledger": str(self.callbacks)}))
+        stack.enter_context(self.receiving(receiver_port, {"/callbacks": secret}))
         voice.await_word()
-        receiver.await_word()
         for kind in ("VCA", "VSS"):
             self._register(kind)
         self._start_processes(stack)
@@ -127,6 +126,20 @@ class Stage:
     def _through(self, link: str, url: str) -> str:
         """The same URL by way of the proxy."""
         return url_through(url, self.proxy.front(link, upstream_of(url)))
+
+    def add_provider(self, name: str, callback_url: str) -> tuple[dict[str, str], str]:
+        """One that may call anybody: the header that its key travels in, and its callbacks' secret."""
+        with self.database.transaction() as connection:
+            made = create_provider(connection, self.settings, name, ["*"], callback_url)
+        return basic((str(made["key_id"]), str(made["secret"]))), str(made["callback_secret"])
+
+    @contextmanager
+    def receiving(self, port: int, secrets: Mapping[str, str]) -> Iterator[Companion]:
+        """A process that takes callbacks, with the secret of each path, and writes them into the stage's ledger."""
+        with Companion("deploy.chaos.receiver", self.log) as receiver:
+            known = {path: [secret] for path, secret in secrets.items()}
+            receiver.ask(json.dumps({"port": port, "secrets": known, "ledger": str(self.callbacks)}))
+            yield receiver.await_word()
 
     def _register(self, kind: str) -> None:
         url = f"{self.voice_url}/api/v1/subaccounts/{self.settings.eight_x_eight_subaccount_id}/webhooks"
@@ -168,6 +181,14 @@ class Stage:
         for role in self.roles:
             self.wait_until(lambda role=role: bool(self.workers(role)), f"{role} runs", timeout_s)  # type: ignore[misc]
 
+    def ringpost(self, *arguments: str) -> str:
+        """What a command of ours prints; ``CalledProcessError`` when its exit code is another than 0."""
+        program = [sys.executable, "-c", "from deploy.cli import main; main()", *arguments]
+        environment = os.environ | environment_of(self.settings) | fleet.program_paths()
+        return subprocess.run(
+            program, env=environment, cwd=fleet.PROJECT, capture_output=True, text=True, check=True
+        ).stdout
+
     def wait_until(self, predicate: Callable[[], bool], what: str, timeout_s: float = _PATIENCE_S) -> None:
         """Look until *predicate* holds; ``TrialError`` when it does not in time."""
         wait_until(predicate, f"{what}; see {self.log}", timeout_s)
@@ -178,7 +199,7 @@ class Stage:
 
     def misbehave(self, **faults: Any) -> None:
         """Let 8x8 get exactly these things wrong; see the simulator's knobs."""
-        requests.put(f"{self.voice_url}/sim/faults", json=faults, timeout=5).raise_for_status()
+        requests.put(f"{self.voice_url}/sim/faults", json=faults, timeout=_PATIENCE_S).raise_for_status()
 
     def calls(self) -> list[dict[str, Any]]:
         """Every callflow that 8x8 accepted, as its ledger shows it."""

@@ -21,7 +21,7 @@ MIXED: Final[Mapping[str, float]] = {
 _ASKED: Final = "0008"
 _LANES: Final = ("otp", "otp", "otp", "alert", "notification")
 #: Blocks of German mobile numbers: no other drill and no test has them.
-_PREFIXES: Final = ("+49151", "+49152", "+49157", "+49159", "+49162", "+49163", "+49170", "+49171")
+_PREFIXES: Final = tuple(f"+491{block}" for block in (*(50, 51, 52, 55, 57, 59, 60, 62, 63), *range(70, 80)))
 _BLOCK: Final = 9000
 _FIRST: Final = 1000  # above every suffix that means something
 #: How many messages a stage can send before numbers repeat.
@@ -38,6 +38,7 @@ class Traffic:
     seed: int
     ttl_s: int = 20
     is_mixed: bool = True  # False: everybody listens, and every message is an OTP
+    text: str = "Code 4, 0, 7."
 
     def messages(self) -> list[dict[str, Any]]:
         """Every message as its request's body."""
@@ -49,7 +50,7 @@ class Traffic:
         body = {
             "messageId": f"{self.prefix}-{place:05d}",
             "customerPhone": _number(self.first + place, suffix),
-            "message": "Code 4, 0, 7.",
+            "message": self.text,
             "type": _LANES[place % len(_LANES)] if self.is_mixed else "otp",
             "ttlSeconds": self.ttl_s,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from deploy.commands.console import BAD_NEWS, WRONG_USE, Problem, json_option
+from deploy.commands.thorough import THOROUGH, refuse_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,11 +24,12 @@ _NEEDED: Final = ("aiohttp", "psutil")
 _SEEDS: Final = 2**31
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--quick", is_flag=True, help="About a minute for the burst, seconds for the others.")
-@click.option("--only", metavar="NAME", multiple=True, help="Only this drill; may be repeated.")
+@click.option("--only", metavar="NAME", multiple=True, help="Only this drill; may be repeated. The soak must be named.")
+@click.option("--minutes", type=click.FloatRange(1, 32), help="How long the soak takes; default: 30.")
 @click.option("--seed", type=click.IntRange(0, _SEEDS), help="The same seed breaks the same things; default: any.")
-@click.option("--messages", type=click.IntRange(1, 50_000), help="How many, instead of the drill's own count.")
+@click.option("--messages", type=click.IntRange(1, 100_000), help="How many, instead of the drill's own count.")
 @click.option("--results", type=click.Path(path_type=Path), help="A folder for verdicts and timelines; default: none.")
 @json_option
 @click.pass_context
@@ -38,6 +40,9 @@ def chaos(context: click.Context, /, only: Sequence[str], seed: int | None, as_j
     Starts engines and processes of its own, kills them while messages come in, and holds what 8x8 was asked, what
     the database knows and what was called back against each other. Exit code 1 when a promise was broken.
     """
+    if context.invoked_subcommand is not None:
+        refuse_options(context)
+        return
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise Problem(f"{', '.join(missing)} missing: pip install '.[embedded]'", WRONG_USE)
@@ -49,19 +54,26 @@ def chaos(context: click.Context, /, only: Sequence[str], seed: int | None, as_j
     known = [one.name for one in conductor.PROGRAMMES]
     if unknown := [name for name in only if name not in known]:
         raise Problem(f"--only: {', '.join(unknown)} is none of {', '.join(known)}", WRONG_USE)
+    long = [one.name for one in conductor.chosen(only) if one.per_minute is not None]
+    if how["minutes"] is not None and not long:
+        raise Problem("--minutes: is for the soak; add --only soak", WRONG_USE)
+    if how["minutes"] is not None and how["messages"] is not None:
+        raise Problem("--minutes: --messages says how long the soak takes; give one of them", WRONG_USE)
     console = Console(stderr=as_json, highlight=False)
     chosen_seed = secrets.randbelow(_SEEDS) if seed is None else seed
     around = look_around([])
-    played = _played(conductor.chosen(only), console, chosen_seed, quick=how["quick"], messages=how["messages"])
+    played = _played(conductor.chosen(only), console, chosen_seed, how)
     _tell(played, around, console, how["results"])
     if as_json:
         _print_json(played, around)
     context.exit(0 if all(one.result.verdict.holds for one in played) else BAD_NEWS)
 
 
-def _played(
-    wanted: Sequence[Programme], console: Console, seed: int, *, quick: bool, messages: int | None
-) -> list[Played]:
+for _command in THOROUGH:
+    chaos.add_command(_command)
+
+
+def _played(wanted: Sequence[Programme], console: Console, seed: int, how: Mapping[str, Any]) -> list[Played]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from deploy.chaos import conductor
@@ -79,7 +91,8 @@ def _played(
         tell("starting the engines, Ringpost and 8x8")
         with conductor.stage() as stage:
             for programme in wanted:
-                one = conductor.play(programme, stage, seed, tell, quick=quick, messages=messages)
+                messages = programme.messages_in(how["minutes"]) or how["messages"]
+                one = conductor.play(programme, stage, seed, tell, quick=how["quick"], messages=messages)
                 played.append(one)
                 said = "every promise held" if one.result.verdict.holds else "BROKEN"
                 progress.console.print(f"{programme.name}: {said}, {one.took_s:.0f} s")
@@ -90,7 +103,6 @@ def _played(
 
 def _tell(played: Sequence[Played], around: Circumstances, console: Console, results: Path | None) -> None:
     from deploy.chaos.page import page
-    from deploy.chaos.plot import draw
 
     for one in played:
         text = page(one, around)
@@ -99,7 +111,7 @@ def _tell(played: Sequence[Played], around: Circumstances, console: Console, res
             results.mkdir(parents=True, exist_ok=True)
             name = f"{one.programme.name}-{one.seed}"
             (results / f"{name}.txt").write_text(text)
-            draw(one.result.evidence, f"{one.programme.title} (seed {one.seed})", results / f"{name}.svg")
+            one.programme.draw(one.result.evidence, f"{one.programme.title} (seed {one.seed})", results / f"{name}.svg")
     if results is not None:
         console.print(f"written to {results}")
 

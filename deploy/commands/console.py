@@ -113,12 +113,14 @@ def open_transaction(settings: Settings | None = None) -> Iterator[Connection]:
         yield connection
 
 
-def note(connection: Connection, action: str, target: str, after: Any = None) -> None:
-    """Write into the audit log who changed what."""
+def note(
+    connection: Connection, action: str, target: str, after: Any = None, *, before: Any = None, by: str | None = None
+) -> None:
+    """Write into the audit log who changed what, and from what to what; *by* is somebody else than who runs this."""
     from shared.db.queries import providers
 
-    text = None if after is None else json.dumps(json_of(after))
-    providers.audit(connection, actor=actor(), action=action, target=target, after=text)
+    texts = [None if value is None else json.dumps(json_of(value)) for value in (before, after)]
+    providers.audit(connection, actor=by or actor(), action=action, target=target, before=texts[0], after=texts[1])
 
 
 def actor() -> str:

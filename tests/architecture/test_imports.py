@@ -19,6 +19,7 @@ MAY_IMPORT = {
 PURE = [
     "ingress/admission.py",
     "ingress/learning.py",
+    "shared/alarms.py",
     "shared/backlog.py",
     "shared/callback.py",
     "shared/errors.py",
@@ -31,6 +32,7 @@ PURE = [
     "shared/reasons.py",
     "shared/retry_policy.py",
     "shared/speech.py",
+    "shared/stops.py",
     "shared/times.py",
     "shared/verdict.py",
     "shared/voices.py",
@@ -39,6 +41,7 @@ PURE = [
     "shared/voice_api/codes.py",
     "shared/voice_api/events.py",
     "shared/voice_api/fields.py",
+    "shared/voice_api/pretence.py",
     "deploy/chaos/cases.py",
     "deploy/chaos/checker.py",
     "deploy/chaos/records.py",

@@ -1,7 +1,8 @@
 """
 Does the suite bite? Each planted bug must be noticed by the test that is named for it.
 
-Planting them all takes minutes: ``RINGPOST_BITES=all``. Without it, only the table is checked against the code.
+Planting them all takes minutes: ``ringpost chaos bites`` does, and asks for it here by ``RINGPOST_BITES``. Without it,
+only the table is checked against the code.
 """
 
 import ast

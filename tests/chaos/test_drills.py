@@ -6,8 +6,9 @@ from deploy.chaos import conductor
 from deploy.chaos.plot import draw
 
 SEED = 8
-MESSAGES = {"burst": 400, "ambiguity": 60, "webhooks": 60, "redis": 150, "recovery": 90}
-#: Replacing every process once takes half a minute: `ringpost chaos` plays that.
+MESSAGES = {"burst": 400, "ambiguity": 60, "webhooks": 60, "redis": 150, "recovery": 90, "hostile": 60}
+#: Replacing every process once, or searching all that is on disk, takes half a minute, a soak more: `ringpost chaos`
+#: plays those.
 IN_THE_SUITE = [one for one in conductor.PROGRAMMES if one.name in MESSAGES]
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("chaos")]
@@ -25,7 +26,7 @@ def test_every_promise_holds_through(programme, stage, tmp_path):
 
     verdict = played.result.verdict
     # Times are for the drill on a machine of its own: here others run beside it.
-    violations = [one for one in verdict.violations if not one.what.startswith("request p99")]
+    violations = [one for one in verdict.violations if not one.what.startswith(("request p99", "callback p99"))]
     assert violations == [], dict(verdict.figures)
     assert verdict.figures["accepted"] == verdict.figures["messages"] > 0
     picture = draw(played.result.evidence, programme.title, tmp_path / "timeline.svg")

@@ -61,9 +61,13 @@ class Stage:
         self.customer = Customer(self.services.database)
 
     def close(self):
-        for part in (self.site.spool, self.site.voices, self.site.forecast, self.site.messages, self.site.events):
+        for part in self._parts():
             part.close()
         self.services.close()
+
+    def _parts(self):
+        site = self.site
+        return site.providers, site.spool, site.voices, site.forecast, site.intake.switches, site.messages, site.events
 
     def make_call(self, body, headers=None):
         return self.http.post("/api/make-call", json=body, headers=self.customer.headers | (headers or {}))
@@ -102,6 +106,7 @@ def staged(database_url, redis_url, data_dir, **settings):
         "ringpost_data_dir": data_dir,
         "database_url": database_url,
         "redis_url": redis_url,
+        "auth_failures_per_minute": 100_000,
     }
     stage = Stage(Settings.load(**known | settings))
     try:

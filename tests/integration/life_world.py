@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import DateTime
+from sqlalchemy import DateTime, text
 
 from shared.callback import new_secret
 from shared.db import conservation
@@ -15,7 +15,7 @@ from shared.db.tables import METADATA
 from shared.errors import NoReply, NotSent
 from shared.http.edge import Reply
 from shared.ids import new_id
-from shared.lifecycle import CORRECTED, FINAL_EVENT_TYPES, FINALS, Lane, Status
+from shared.lifecycle import CORRECTED, FINAL_EVENT_TYPES, FINALS, TYPES, Status
 from shared.services import pace_of
 from shared.voice_api.codes import Disposition, Reason, Verdict
 from tests.integration.worker_stage import PROVIDER, vca, vss
@@ -54,6 +54,9 @@ _MOMENTS = [
     if table.name
     not in {"providers", "api_keys", "lanes", "voices", "suppressions", "audit_log", "feed_events", "servers"}
 ]
+
+
+_MESSAGES = "SELECT m.id, m.status, a.attempt_id FROM messages m LEFT JOIN dial_attempts a ON a.message_id = m.id"
 
 
 @dataclass
@@ -220,24 +223,29 @@ class World:
             for place, (name, columns) in enumerate(_MOMENTS)
             if columns
         )
-        self.stage.execute(f"WITH {moved} SELECT 1", by=f"{seconds} s")
+        self.execute(f"WITH {moved} SELECT 1", by=f"{seconds} s")
 
     # What must hold
 
-    def check(self):
-        rows = self.stage.execute("SELECT id, status FROM messages")
-        assert {row.id for row in rows} == self.asked.keys(), "a message was lost, or stored twice"
-        for row in rows:
-            before, now = self.statuses.get(row.id), Status(row.status)
-            if before in FINALS and now is not before:
-                assert before is Status.UNDETERMINED, f"{row.id} was {before} and became {now}"
-                assert now in FINALS
-            self.statuses[row.id] = now
-        self.check_dials()
+    def execute(self, sql, **values):
+        """The rows of a statement that is looked for after every happening: without BEGIN and COMMIT around it."""
+        with self.stage.database.statement() as connection:
+            return connection.execute(text(sql), values).all()
 
-    def check_dials(self):
-        """No phone rings twice unless its sender wants that."""
-        owner = {row.attempt_id: row.message_id for row in self.stage.execute("SELECT * FROM dial_attempts")}
+    def check(self):
+        rows = self.execute(_MESSAGES)
+        found = {row.id: Status(row.status) for row in rows}
+        assert found.keys() == self.asked.keys(), "a message was lost, or stored twice"
+        for id_, now in found.items():
+            before = self.statuses.get(id_)
+            if before in FINALS and now is not before:
+                assert before is Status.UNDETERMINED, f"{id_} was {before} and became {now}"
+                assert now in FINALS
+            self.statuses[id_] = now
+        self.check_dials({row.attempt_id: row.id for row in rows})
+
+    def check_dials(self, owner):
+        """No phone rings twice unless its sender wants that; *owner* says whose each attempt is."""
         of_message = {}
         for session in self.eight.sessions:
             of_message.setdefault(owner[session.attempt_id], []).append(session)
@@ -257,7 +265,7 @@ class World:
                     self.end(session, "COMPLETED", echo=True)
             self.reconcile(["ok"], hands_over=False)
             self.sweep()
-            for lane in Lane:
+            for lane in TYPES:
                 self.dial(lane, ["refused"])
             self.deliver(["ok"])
             self.check()
@@ -270,13 +278,13 @@ class World:
         open_ = "SELECT FROM messages WHERE finished_at IS NULL"
         due = "SELECT FROM callbacks WHERE state IN ('due', 'sending')"
         kept = "SELECT FROM webhook_inbox WHERE processed_at IS NULL AND session_id IS NULL"
-        return not self.stage.execute(f"{open_} UNION ALL {due} UNION ALL {kept}")
+        return not self.execute(f"{open_} UNION ALL {due} UNION ALL {kept}")
 
     def check_ends(self):
         found = self.stage.database.run(lambda connection: conservation.findings(connection, 1e7))
         assert found == []
         assert set(self.statuses.values()) <= FINALS
-        attempts = self.stage.execute("SELECT attempt_id, message_id, session_id, destination_key FROM dial_attempts")
+        attempts = self.execute("SELECT attempt_id, message_id, session_id, destination_key FROM dial_attempts")
         of_phone = Counter(bytes(row.destination_key) for row in attempts)
         # Two calls to one phone, a summary that names none of them, and no answer of 8x8 to tell: nobody can know.
         known = {row.attempt_id for row in attempts if row.session_id or of_phone[bytes(row.destination_key)] == 1}
@@ -297,9 +305,7 @@ class World:
             assert bodies[event_id] == body, "the same id told two things"
         for body in sorted(bodies.values(), key=lambda one: one["sequence"]):
             last[body["data"]["id"]] = body["data"]["status"]
-        parked = {
-            row.message_id for row in self.stage.execute("SELECT message_id FROM callbacks WHERE state = 'parked'")
-        }
+        parked = {row.message_id for row in self.execute("SELECT message_id FROM callbacks WHERE state = 'parked'")}
         expected = {id_: status.value for id_, status in self.statuses.items()}
         wrong = {id_ for id_, status in expected.items() if last.get(id_) != status} - parked
         assert not wrong, [(last.get(id_), expected[id_], self.stage.callbacks(id_)) for id_ in wrong]

@@ -2,11 +2,13 @@
 Whatever happens to a message, in whatever order, it ends as it should.
 
 Hypothesis plays the senders, 8x8, receivers, dying workers and time against the real steps. A thorough run is
-``RINGPOST_LIVES=2000 ./deploy/test tests/integration/test_message_life.py``: so many lives of 50 happenings each.
+``ringpost chaos lives``: 2,000 lives of 50 happenings each, which it asks for here by ``RINGPOST_LIVES``.
 """
 
+import itertools
 import os
 
+import click
 import hypothesis
 import pytest
 from hypothesis import HealthCheck
@@ -20,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared.lifecycle import Lane
+from shared.lifecycle import TYPES
 from tests.integration.life_world import ANSWERS, ENDINGS, World
 from tests.integration.worker_stage import staged
 
@@ -29,19 +31,25 @@ _HEARING = st.lists(st.sampled_from(["ok", "error", "no_reply", "not_sent"]), mi
 _ENDINGS = st.sampled_from(sorted(ENDINGS))
 _PHONES = st.sampled_from(["+6581000001", "+6581000002", "+6581000003"])
 _SECONDS = st.sampled_from([1, 6, 35, 130, 700, 5000])
+#: Of many things, which one. What is drawn, and which rules may come, must not depend on how the steps went: on a busy
+#: machine a message may expire in one run of the same happenings and not in the next, and Hypothesis then gives up.
+_PLACE = st.integers(0, 11)
+_LIVES = int(os.environ.get("RINGPOST_LIVES", "20"))
 
 
 class Life(RuleBasedStateMachine):
     """A few messages, everything that may happen to them, and the promises after each of those."""
 
     stage = None  # of the module: making one takes longer than a life
+    lived = itertools.count(1)
+    tell = staticmethod(lambda _line: None)  # of a thorough run: how far it is
 
     @initialize()
     def begin(self):
         self.stage.empty()
         self.world = World(self.stage)
 
-    @rule(phone=_PHONES, lane=st.sampled_from(list(Lane)), ttl_s=st.sampled_from([15, 120, 1800]),
+    @rule(phone=_PHONES, lane=st.sampled_from(TYPES), ttl_s=st.sampled_from([15, 120, 1800]),
           attempts=st.integers(1, 3), redial_unknown=st.booleans(), interruptible=st.booleans())  # fmt: skip
     def submit(self, phone, lane, ttl_s, attempts, redial_unknown, interruptible):
         self.world.submit(
@@ -50,39 +58,43 @@ class Life(RuleBasedStateMachine):
         )  # fmt: skip
 
     @precondition(lambda self: self.world.asked)
-    @rule(data=st.data())
-    def submit_again(self, data):
-        self.world.submit_again(data.draw(st.sampled_from(sorted(self.world.asked))))
+    @rule(place=_PLACE)
+    def submit_again(self, place):
+        self.world.submit_again(_one_of(list(self.world.asked), place))
 
     @precondition(lambda self: self.world.asked)
-    @rule(lane=st.sampled_from(list(Lane)), answers=_ANSWERS)
+    @rule(lane=st.sampled_from(TYPES), answers=_ANSWERS)
     def dial(self, lane, answers):
         self.world.dial(lane, answers)
 
     @precondition(lambda self: self.world.asked)
-    @rule(lane=st.sampled_from(list(Lane)), after_post=st.booleans())
+    @rule(lane=st.sampled_from(TYPES), after_post=st.booleans())
     def die_dialling(self, lane, after_post):
         self.world.die_dialling(lane, after_post=after_post)
 
-    @precondition(lambda self: self.world.asleep)
-    @rule(data=st.data())
-    def wake_up(self, data):
-        self.world.wake_up(data.draw(st.integers(0, len(self.world.asleep) - 1)))
+    @precondition(lambda self: self.world.asked)
+    @rule(place=_PLACE)
+    def wake_up(self, place):
+        if self.world.asleep:
+            self.world.wake_up(place % len(self.world.asleep))
 
-    @precondition(lambda self: self.world.eight.sessions)
-    @rule(data=st.data())
-    def answer(self, data):
-        self.world.answer(self._session(data))
+    @precondition(lambda self: self.world.asked)
+    @rule(place=_PLACE)
+    def answer(self, place):
+        if self.world.eight.sessions:
+            self.world.answer(_one_of(self.world.eight.sessions, place))
 
-    @precondition(lambda self: self.world.eight.sessions)
-    @rule(data=st.data(), ending=_ENDINGS, echo=st.booleans(), copies=st.integers(1, 3))
-    def end(self, data, ending, echo, copies):
-        self.world.end(self._session(data), ending, echo=echo, copies=copies)
+    @precondition(lambda self: self.world.asked)
+    @rule(place=_PLACE, ending=_ENDINGS, echo=st.booleans(), copies=st.integers(1, 3))
+    def end(self, place, ending, echo, copies):
+        if self.world.eight.sessions:
+            self.world.end(_one_of(self.world.eight.sessions, place), ending, echo=echo, copies=copies)
 
-    @precondition(lambda self: self.world.eight.sessions)
-    @rule(data=st.data(), ending=_ENDINGS)
-    def forge(self, data, ending):
-        self.world.forge(self._session(data), ending)
+    @precondition(lambda self: self.world.asked)
+    @rule(place=_PLACE, ending=_ENDINGS)
+    def forge(self, place, ending):
+        if self.world.eight.sessions:
+            self.world.forge(_one_of(self.world.eight.sessions, place), ending)
 
     @rule(answers=_HEARING, hands_over=st.booleans())
     def reconcile(self, answers, hands_over):
@@ -107,19 +119,27 @@ class Life(RuleBasedStateMachine):
     def teardown(self):
         if hasattr(self, "world"):
             self.world.finish()
+            self.tell(f"lives {next(self.lived)}")
 
-    def _session(self, data):
-        return data.draw(st.sampled_from(self.world.eight.sessions))
+
+def _one_of(things, place):
+    return things[place % len(things)]
 
 
 @pytest.mark.timeout(7200)
-def test_every_message_ends_as_it_should_whatever_happens(settings):
+def test_every_message_ends_as_it_should_whatever_happens(settings, capsys):
+    def tell(line):
+        with capsys.disabled():
+            click.echo(line)
+
     with staged(settings, callback_allowed_networks=("127.0.0.0/8",), breaker_seconds=5.0) as stage:
         Life.stage = stage
+        if "RINGPOST_LIVES" in os.environ:
+            Life.tell = staticmethod(tell)
         run_state_machine_as_test(
             Life,
             settings=hypothesis.settings(
-                max_examples=int(os.environ.get("RINGPOST_LIVES", "20")),
+                max_examples=_LIVES,
                 stateful_step_count=50,
                 deadline=None,
                 print_blob=True,

@@ -13,6 +13,7 @@ from deploy.receiver import Receiver
 from deploy.simulator.server import Simulator
 from deploy.simulator.settings import SimulatorSettings
 from shared.db.queries import accept, inbox, providers
+from shared.db.tables import METADATA
 from shared.ids import new_id
 from shared.jobs import Doorbell
 from shared.lifecycle import FINAL_EVENT_TYPES, Lane
@@ -25,11 +26,8 @@ from workers.sweep import sweep_once
 
 SOURCE = "+6531580001"
 PROVIDER = "prov_test"
-_TABLES = (
-    *("messages", "dial_attempts", "call_legs", "webhook_inbox", "feed_events", "callbacks", "delivery_attempts"),
-    *("endpoints", "providers", "lanes", "subaccounts", "breakers", "heartbeats", "voices", "log_exports"),
-    "log_lookups",
-)
+#: What a stage begins without, those that refer to others first.
+_TABLES = [table.name for table in reversed(METADATA.sorted_tables) if table.name not in {"audit_log", "servers"}]
 _numbers = itertools.count(230000)
 
 

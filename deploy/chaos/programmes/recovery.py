@@ -31,6 +31,6 @@ def recovery(drill: Drill, *, quick: bool, messages: int | None = None) -> Bound
     waited = {row.id for row in evidence.rows if row.created_at < killed_at}
     asked = {attempt.attempt_id for attempt in evidence.attempts if attempt.id in waited}
     late = [call.accepted_at - killed_at for call in evidence.sessions if call.request_id in asked]
-    drill.measure("last dial of what had waited, s", max(0.0, *late), _ALL_DIALS_S)
+    drill.measure("last dial of what had waited, s", max([0.0, *late]), _ALL_DIALS_S)
     # What was on its way from a dead worker to 8x8 may be in doubt: no more than its senders.
     return Bounds(undetermined=drill.stage.settings.dial_senders / count)

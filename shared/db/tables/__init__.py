@@ -9,7 +9,18 @@ from shared.db.tables.base import METADATA
 from shared.db.tables.callbacks import CALLBACKS, DELIVERY_ATTEMPTS, FEED_EVENTS
 from shared.db.tables.exports import LOG_EXPORTS, LOG_LOOKUPS
 from shared.db.tables.messages import CALL_LEGS, DIAL_ATTEMPTS, MESSAGES, WEBHOOK_INBOX
-from shared.db.tables.operations import AUDIT_LOG, BREAKERS, HEARTBEATS, LANES, SERVERS, SUBACCOUNTS, VOICES
+from shared.db.tables.operations import (
+    AUDIT_LOG,
+    BREAKERS,
+    DAILY_CALLS,
+    HEARTBEATS,
+    LANES,
+    SERVERS,
+    STOPS,
+    SUBACCOUNTS,
+    VOICES,
+)
+from shared.db.tables.past import DAILY_TOTALS, PAST_MESSAGES
 from shared.db.tables.senders import API_KEYS, ENDPOINTS, PROVIDERS, SUPPRESSIONS
 
 __all__ = [
@@ -18,6 +29,8 @@ __all__ = [
     "BREAKERS",
     "CALLBACKS",
     "CALL_LEGS",
+    "DAILY_CALLS",
+    "DAILY_TOTALS",
     "DELIVERY_ATTEMPTS",
     "DIAL_ATTEMPTS",
     "ENDPOINTS",
@@ -28,8 +41,10 @@ __all__ = [
     "LOG_LOOKUPS",
     "MESSAGES",
     "METADATA",
+    "PAST_MESSAGES",
     "PROVIDERS",
     "SERVERS",
+    "STOPS",
     "SUBACCOUNTS",
     "SUPPRESSIONS",
     "VOICES",
