@@ -78,9 +78,8 @@ class Intake:
         errors.raise_if_any()
         number, source = self._destination(call, owner), self._source(call)
         message_id, kind, is_test = new_id("msg"), call.lane, owner.mode is Mode.TEST
-        if self.switches is not None and not is_test:
-            called = Called(owner.provider_id, kind, source, number.country, number.e164)
-            self.switches.check(called, call.scheduledAt, self.now())
+        if not is_test:
+            self._check_switches(call, Called(owner.provider_id, kind, source, number.country, number.e164))
         content = to_json({"destination": number.e164, "text": text})
         return NewMessage(
             id=message_id,
@@ -109,6 +108,10 @@ class Intake:
             ttl_s=None if call.expiresAt else call.ttlSeconds or _TTL_S[kind],
             test_type=kind if is_test else None,
         )
+
+    def _check_switches(self, call: CallRequest, called: Called) -> None:
+        if self.switches is not None:
+            self.switches.check(called, call.scheduledAt, self.now())
 
     def _text(self, call: CallRequest, errors: _Errors, warnings: list[str]) -> str:
         if len(call.message) > self.settings.message_max_length:

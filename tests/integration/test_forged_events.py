@@ -5,7 +5,9 @@ import copy
 import pytest
 from structlog.testing import capture_logs
 
+from ingress.metrics import exposition
 from shared import vitals
+from shared.alarms import ringing
 from tests.integration.worker_stage import SOURCE, staged, vca, vss
 from workers.tidy import Tidy
 
@@ -190,8 +192,8 @@ def test_what_contradicts_is_counted_and_an_alarm(stage):
     found = vitals.gather(stage.database, stage.services.broker.client, stage.settings.spool_dir)
 
     assert (found["contradicting_events"], found["dropped_events"]) == (1, 0)
-    assert "1 webhooks of the last hour are at odds" in "\n".join(vitals.alarms(found))
-    assert "ringpost_contradicting_events 1" in vitals.exposition(found)
+    assert "1 webhooks of the last hour are at odds" in "\n".join(sentence for _, sentence in ringing(found))
+    assert "ringpost_contradicting_events 1.0" in exposition(found)[0].decode()
 
 
 def strangers(stage, *numbers, age_s):
@@ -228,7 +230,7 @@ def test_of_too_many_strangers_the_oldest_are_given_up_and_never_one_that_may_be
     results = stage.inbox_results()
     assert results == ["ambiguous", *["dropped"] * 6, *["unmatched"] * 3]
     assert (waiting(stage), found["dropped_events"]) == (4, 6)
-    assert "were given up" in "\n".join(vitals.alarms(found))
+    assert "were given up" in "\n".join(sentence for _, sentence in ringing(found))
     assert {bytes(row.body) for row in stage.execute("SELECT body FROM webhook_inbox WHERE result = 'dropped'")} == {
         b""
     }

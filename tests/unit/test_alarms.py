@@ -27,6 +27,11 @@ WELL = {
     "undetermined_share": 0.001,
     "answer_share": 0.5,
     "answer_share_of": [{"provider": "prov_a", "country": "SG", "share": 0.2}],
+    "stops": {},
+    "daily_calls": {"*": 79},
+    "daily_cap_share": {"*": 0.79},
+    "contradicting_events": 0,
+    "dropped_events": 0,
     "dials": 12345678901,
     "consumers": {"reconcile_events": 1},
     "dead_letters": {"reconcile_events": 0},
@@ -58,13 +63,17 @@ ILL = {
     "spool_waits": {"spool_files": 1},
     "undetermined": {"undetermined_share": 0.0011},
     "unheard": {"answer_share_of": [{"provider": "prov_a", "country": "SG", "share": 0.19}]},
+    "calls_stopped": {"stops": {"country TD": 1}},
+    "cap_near": {"daily_cap_share": {"*": 0.8}},
+    "webhook_contradicts": {"contradicting_events": 1},
+    "webhook_dropped": {"dropped_events": 1},
     "webhook_unmatched": {"unmatched_oldest_s": 601.0},
     "events_parked": {"parked_events": 1},
     "callbacks_parked": {"parked_callbacks": 1},
     "spool_parked": {"spool_parked_files": 1},
 }
 #: What must be watched in production, and the metrics that show it, each with the alarm made of it. What is spent is
-#: known as calls only, and its bound is the operator's.
+#: known as calls only.
 STANDING = {
     "oldest overdue row per state": {
         "ringpost_overdue_seconds": "message_overdue",
@@ -91,14 +100,14 @@ STANDING = {
         "ringpost_spool_parked_files": "spool_parked",
     },
     "answer rate by sender and country": {"ringpost_answer_share_of": "unheard"},
-    "spend": {"ringpost_dials": None},
+    "spend, against its cap": {"ringpost_dials": None, "ringpost_daily_cap_share": "cap_near"},
     "clock offset": {"ringpost_clock_ahead_seconds": "clock_off", "ringpost_sweeper_clock_off_seconds": "clock_off"},
     "spool depth": {"ringpost_spool_files": "spool_waits", "ringpost_spool_bytes": "spool_waits"},
     "disk": {"ringpost_spool_disk_used_share": "disk_full", "ringpost_spool_writable": "spool_unwritable"},
     "share of undetermined": {"ringpost_undetermined_share": "undetermined"},
     "what is away": {"ringpost_database_up": "database_away", "ringpost_known": "figures_unknown"},
 }
-KNOWN = WELL | {"webhooks_overdue_s": 0.0}
+KNOWN = WELL | {"webhooks_overdue_s": 0.0, "stops": {"country TD": 1}}
 
 
 def exposed(figures):

@@ -184,9 +184,12 @@ def test_countries_are_known_by_their_codes_in_any_case():
 
 @pytest.mark.parametrize("name", SECRET_FIELDS)
 def test_a_secret_may_come_from_a_file(name, monkeypatch, tmp_path):
-    secret = {"ringpost_data_key": KEY, "database_url": "postgresql://db/x", "redis_url": "redis://cache/0"}.get(
-        name, "a-secret-of-some-length"
-    )
+    secret = {
+        "ringpost_data_key": KEY,
+        "ringpost_data_key_old": KEY,
+        "database_url": "postgresql://db/x",
+        "redis_url": "redis://cache/0",
+    }.get(name, "a-secret-of-some-length")
     (tmp_path / "secret").write_text(secret + "\n")
     monkeypatch.setenv(f"{name.upper()}_FILE", str(tmp_path / "secret"))
 
