@@ -104,7 +104,8 @@ def _reseal_all(database: Database, sealer: Sealer, *, quiet: bool) -> _Done:
             stale = database.run(partial(sealed.count_stale, place=place, header=sealer.header))
             task = progress.add_task(f"{place.table:<16}", total=stale)
             resealed, unopened = _reseal(database, sealer, place, partial(progress.advance, task))
-            done.resealed[place.table], done.unopened[place.table] = resealed, unopened
+            done.resealed[place.table] = done.resealed.get(place.table, 0) + resealed
+            done.unopened[place.table] = [*done.unopened.get(place.table, ()), *unopened]
     return done
 
 

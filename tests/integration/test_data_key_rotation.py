@@ -179,11 +179,11 @@ def test_a_rotation_that_was_killed_goes_on_where_it_was(stage, ringpost, old, n
     done = sealed.reseal
     pages = []
 
-    def killed(*arguments, **how):
-        if len(pages) == 2:
+    def killed(*arguments, place, **how):
+        if len(pages) == 1:
             raise KeyboardInterrupt
-        pages.append(1)
-        return done(*arguments, **how)
+        pages.extend([1] * (place.table == "messages"))
+        return done(*arguments, place=place, **how)
 
     with monkeypatch.context() as patch:
         patch.setattr(sealed, "reseal", killed)
@@ -204,7 +204,7 @@ def test_webhooks_in_the_spool_keep_the_old_key_needed(stage, ringpost, settings
 
 
 def test_a_key_that_does_not_follow_is_refused_by_name(ringpost, old):
-    strange = "q" * 43 + "="
+    strange = base64.b64encode(bytes(range(100, 132))).decode()
     result = ringpost("keys", "rotate-data", RINGPOST_DATA_KEY=strange, RINGPOST_DATA_KEY_OLD=old)
     alone = ringpost("keys", "rotate-data")
 
