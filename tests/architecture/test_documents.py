@@ -19,6 +19,7 @@ from tests.architecture.source import ROOT, published_files
 
 README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
+SECURITY = (ROOT / "SECURITY.md").read_text()
 
 #: Not to be read in anything that is published: folders of one machine, and work put off.
 PRIVATE_FOLDERS = re.compile(r"(?<![\w.$}/])/(home|Users|root|work)/\w")
@@ -75,8 +76,9 @@ def test_every_role_is_in_the_readme():
     assert [role for role in roles if f"`{role}`" not in README] == []
 
 
-def test_every_test_that_the_architecture_names_exists():
-    named = set(re.findall(r"`(test_\w+)`", ARCHITECTURE))
+@pytest.mark.parametrize("text", [ARCHITECTURE, SECURITY], ids=["ARCHITECTURE.md", "SECURITY.md"])
+def test_every_test_that_a_document_names_exists(text):
+    named = set(re.findall(r"`(test_\w+)`", text))
     texts = [path.read_text() for path in (ROOT / "tests").rglob("test_*.py")]
     written = {name for text in texts for name in re.findall(r"(?m)^def (test_\w+)", text)}
 
@@ -84,15 +86,16 @@ def test_every_test_that_the_architecture_names_exists():
     assert named - written == set()
 
 
-@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"])
 def test_every_link_inside_the_project_leads_somewhere(document):
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / document).read_text())
 
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
-def test_every_file_that_the_architecture_names_exists():
-    named = re.findall(r"`((?:ingress|workers|shared|deploy|tests)/[\w/]+(?:\.py)?)`", ARCHITECTURE)
+@pytest.mark.parametrize("text", [ARCHITECTURE, SECURITY], ids=["ARCHITECTURE.md", "SECURITY.md"])
+def test_every_file_that_a_document_names_exists(text):
+    named = re.findall(r"`((?:ingress|workers|shared|deploy|tests)/[\w/]+(?:\.py)?)`", text)
 
     assert [name for name in named if not (ROOT / name).exists()] == []
 
