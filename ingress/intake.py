@@ -137,7 +137,10 @@ class Intake:
     def _destination(self, call: CallRequest, owner: KeyOwner) -> phone.PhoneNumber:
         allowed = owner.countries or self.settings.allowed_countries or (self.own_country,)
         try:
-            return phone.parse_destination(call.customerPhone, allowed)
+            return phone.parse_destination(call.customerPhone, allowed, self.settings.denied_prefixes)
+        except phone.NumberNotAllowedError as error:
+            said = [MemberError("customerPhone", str(error))]
+            raise Problem("number_not_allowed", f"customerPhone: {error}.", errors=said) from None
         except phone.CountryNotAllowedError as error:
             said = [MemberError("customerPhone", str(error))]
             raise Problem("country_not_allowed", f"customerPhone: {error}.", errors=said) from None

@@ -10,9 +10,12 @@ from typing import Final
 from ingress.auth import ProviderAuth, WebhookAuth
 from ingress.cache import Refreshed
 from ingress.forecast import Forecast
+from ingress.guard import Guard
 from ingress.intake import Intake
 from ingress.placements import Placements
+from ingress.sharing import Sharing
 from ingress.spool import Spool
+from ingress.velocity import Velocity
 from shared import failpoints, jobs, phone
 from shared.backlog import Backlog
 from shared.db.group_commit import Bounds, GroupCommitter
@@ -46,6 +49,8 @@ class Site:
     placements: Placements
     voices: Refreshed[Voices]
     forecast: Forecast
+    guard: Guard
+    sharing: Sharing
 
     @property
     def settings(self) -> Settings:
@@ -75,6 +80,7 @@ def build_site(services: Services) -> Site:
     limits = partial(Bounds, rest_row_s=_REST_ROW_S, rest_s=_REST_S)
     events = GroupCommitter("events", keep, after=ring_events, bounds=limits(waiting=5000))
     forecast = _forecast(services)
+    velocity = Velocity()
     return Site(
         services=services,
         providers=ProviderAuth(database, settings),
@@ -91,6 +97,8 @@ def build_site(services: Services) -> Site:
             every_s=_VOICES_S,
         ),
         forecast=forecast,
+        guard=Guard(settings, services.sealer, velocity),
+        sharing=Sharing(velocity, services.broker.client),
     )
 
 

@@ -16,6 +16,8 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared.sending_rules import parse_number_limits
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Words = Annotated[tuple[str, ...], NoDecode]
 
@@ -66,6 +68,29 @@ class Settings(BaseSettings):
     allowed_countries: Words = Field(
         (), description="Countries (ISO alpha-2) for new providers; default: the caller id's; * opens all."
     )
+    denied_prefixes: Words = Field(
+        (),
+        description="How numbers begin that are never called, in E.164, comma-separated, e.g. +2357,+88. Premium-rate,"
+        " shared-cost, personal, pager, UAN, voicemail and satellite numbers are refused without being listed.",
+    )
+    number_limits: str = Field(
+        "3/600,10/86400",
+        description="Messages that one provider may send to one number, each as count/seconds; empty: any.",
+    )
+    messages_per_minute: int = Field(0, ge=0, description="Messages that one provider may send in a minute; 0: any.")
+    prefix_per_hour: int = Field(
+        20_000,
+        ge=0,
+        description="Messages that one provider may send in an hour to one range, the numbers that differ in their last"
+        " four digits only; 0: any.",
+    )
+    detection: str = Field(
+        "usual",
+        pattern="^(usual|strict|off)$",
+        description="What quarantines a range of numbers: usual, one that is called in sequence or much more than others"
+        " and whose calls end badly; strict, the sequence alone, too; off, nothing.",
+    )
+    quarantine_seconds: float = Field(86400, gt=0, description="How long a range stays in quarantine unless released.")
     legacy_admin_auth: bool = Field(False, description="Accept the demo's login admin:WEBHOOK_AUTH_TOKEN.")
     message_max_length: int = Field(1000, ge=1, le=3000, description="Longest message, in code points.")
     default_language: str = Field("en-US", description="BCP 47 tag, when a request names neither language nor voice.")
@@ -128,6 +153,7 @@ class Settings(BaseSettings):
         "webhook_allowed_ips",
         "callback_allowed_networks",
         "allowed_countries",
+        "denied_prefixes",
         "callback_schedule",
         mode="before",
     )
@@ -148,6 +174,19 @@ class Settings(BaseSettings):
         if not all(word == "*" or (len(word) == 2 and word.isascii() and word.isalpha()) for word in value):
             raise ValueError("needs ISO alpha-2 codes such as SG,US, or *")
         return tuple(word.upper() for word in value)
+
+    @field_validator("denied_prefixes")
+    @classmethod
+    def _prefixes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(word.startswith("+") and word[1:].isascii() and word[1:].isdecimal() for word in value):
+            raise ValueError("needs beginnings of numbers such as +2357, comma-separated")
+        return value
+
+    @field_validator("number_limits")
+    @classmethod
+    def _number_limits(cls, value: str) -> str:
+        parse_number_limits(value)
+        return value
 
     @field_validator("webhook_allowed_ips", "callback_allowed_networks")
     @classmethod

@@ -30,6 +30,7 @@ PURE = [
     "shared/phone.py",
     "shared/reasons.py",
     "shared/retry_policy.py",
+    "shared/sending_rules.py",
     "shared/speech.py",
     "shared/times.py",
     "shared/verdict.py",

@@ -61,7 +61,8 @@ class Stage:
         self.customer = Customer(self.services.database)
 
     def close(self):
-        for part in (self.site.spool, self.site.voices, self.site.forecast, self.site.messages, self.site.events):
+        site = self.site
+        for part in (site.spool, site.voices, site.forecast, site.messages, site.events, site.sharing):
             part.close()
         self.services.close()
 
@@ -102,6 +103,7 @@ def staged(database_url, redis_url, data_dir, **settings):
         "ringpost_data_dir": data_dir,
         "database_url": database_url,
         "redis_url": redis_url,
+        "number_limits": "",  # one number stands for all
     }
     stage = Stage(Settings.load(**known | settings))
     try:
