@@ -13,6 +13,7 @@ from ingress.messages import message_routes
 from ingress.metrics import metric_routes
 from ingress.problems import Problem
 from ingress.site import Site
+from ingress.suppressions import suppression_routes
 from ingress.webhooks import webhook_routes
 from shared.db.database import is_away
 
@@ -31,6 +32,7 @@ def create_app(site: Site) -> Flask:
     app = LeanFlask(__name__, static_folder=None)
     app.register_blueprint(make_call_routes(site))
     app.register_blueprint(message_routes(site))
+    app.register_blueprint(suppression_routes(site))
     app.register_blueprint(webhook_routes(site))
     app.register_blueprint(health_routes(site))
     app.register_blueprint(metric_routes(site))

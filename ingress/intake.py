@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
+from ingress import quiet
 from ingress.call_request import MAX_PLAYS, CallRequest, check
 from ingress.problems import MemberError, Problem, invalid
 from shared import phone, speech
@@ -20,7 +21,9 @@ from shared.ids import new_id
 from shared.lifecycle import Lane
 from shared.retry_policy import REDIAL
 from shared.sealing import Sealer
+from shared.sending_rules import written
 from shared.settings import Settings
+from shared.times import rfc3339
 from shared.voices import Voices
 
 _TTL_S: Final = {Lane.OTP: 120, Lane.ALERT: 1800, Lane.NOTIFICATION: 14400}
@@ -73,6 +76,7 @@ class Intake:
         endpoint_id = self._endpoint(call, owner, errors)
         errors.raise_if_any()
         number = self._destination(call, owner)
+        scheduled_at = self._waited(call, owner, number.country, warnings)
         message_id, lane = new_id("msg"), call.lane
         content = to_json({"destination": number.e164, "text": text})
         return NewMessage(
@@ -97,7 +101,7 @@ class Intake:
             endpoint_id=endpoint_id,
             metadata=call.metadata,
             warnings=warnings,
-            scheduled_at=call.scheduledAt,
+            scheduled_at=scheduled_at,
             expires_at=call.expiresAt,
             ttl_s=None if call.expiresAt else call.ttlSeconds or _TTL_S[lane],
         )
@@ -124,6 +128,23 @@ class Intake:
         begins = max(begins, now)
         if call.expiresAt is not None and not _SHORTEST_TTL <= call.expiresAt - begins <= _LONGEST_TTL:
             errors.add("expiresAt", "must lie 15 seconds to 1 day after the call may begin")
+
+    def _waited(self, call: CallRequest, owner: KeyOwner, country: str, warnings: list[str]) -> datetime | None:
+        """When to call, quiet hours kept."""
+        rules = owner.rules
+        keeps = call.lane is Lane.NOTIFICATION or (call.lane is Lane.ALERT and rules.quiet_alerts)
+        if rules.quiet_hours is None or not keeps:
+            return call.scheduledAt
+        now = datetime.fromtimestamp(self.now(), UTC)
+        begins = max(call.scheduledAt or now, now)
+        until = quiet.ends(begins, rules.quiet_hours, country)
+        if until == begins:
+            return call.scheduledAt
+        if until is None or (call.expiresAt is not None and call.expiresAt - until < _SHORTEST_TTL):
+            said = f"is quiet hours ({written(rules.quiet_hours)}) in {country} until the deadline"
+            raise Problem("quiet_hours", f"customerPhone: {said}.", errors=[MemberError("customerPhone", said)])
+        warnings.append(f"scheduledAt: became {rfc3339(until)}, the end of the quiet hours in {country}.")
+        return until
 
     @staticmethod
     def _endpoint(call: CallRequest, owner: KeyOwner, errors: _Errors) -> str | None:

@@ -1,4 +1,4 @@
-"""What ingress processes tell each other of :mod:`ingress.velocity`, through Redis, by a thread that nobody waits for."""
+"""What ingress processes tell each other of :mod:`ingress.velocity`, through Redis, by a thread of its own."""
 
 from __future__ import annotations
 

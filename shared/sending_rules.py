@@ -39,6 +39,10 @@ class SendingRules:
     detection: str | None = None
 
 
+#: Nothing but the settings.
+NO_RULES: Final = SendingRules()
+
+
 def parse_number_limits(text: str) -> tuple[Limit, ...]:
     """
     Limits out of ``3/600,10/86400``; none out of an empty text.

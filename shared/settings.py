@@ -87,8 +87,8 @@ class Settings(BaseSettings):
     detection: str = Field(
         "usual",
         pattern="^(usual|strict|off)$",
-        description="What quarantines a range of numbers: usual, one that is called in sequence or much more than others"
-        " and whose calls end badly; strict, the sequence alone, too; off, nothing.",
+        description="What quarantines a range of numbers: usual, one that is called in sequence or much more than"
+        " others and whose calls end badly; strict, the sequence alone, too; off, nothing.",
     )
     quarantine_seconds: float = Field(86400, gt=0, description="How long a range stays in quarantine unless released.")
     legacy_admin_auth: bool = Field(False, description="Accept the demo's login admin:WEBHOOK_AUTH_TOKEN.")

@@ -113,12 +113,12 @@ def open_transaction(settings: Settings | None = None) -> Iterator[Connection]:
         yield connection
 
 
-def note(connection: Connection, action: str, target: str, after: Any = None) -> None:
-    """Write into the audit log who changed what."""
+def note(connection: Connection, action: str, target: str, after: Any = None, before: Any = None) -> None:
+    """Write into the audit log who changed what, from what to what."""
     from shared.db.queries import providers
 
-    text = None if after is None else json.dumps(json_of(after))
-    providers.audit(connection, actor=actor(), action=action, target=target, after=text)
+    texts = [None if one is None else json.dumps(json_of(one)) for one in (before, after)]
+    providers.audit(connection, actor=actor(), action=action, target=target, before=texts[0], after=texts[1])
 
 
 def actor() -> str:

@@ -1,4 +1,4 @@
-"""Limits on numbers, ranges and providers, at the door: what is refused, what never is, and what several processes know."""
+"""Limits on numbers, ranges and providers: what is refused, what never is, and what several processes know."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor

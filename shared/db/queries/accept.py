@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from shared import failpoints
 from shared.db.prepared import Prepared
+from shared.db.queries import suppressions
 from shared.lifecycle import Status
 
 
@@ -67,8 +68,11 @@ _COLUMNS: Final = (
     "id, provider_id, message_id, lane, status, reason, session_id, fingerprint, deadline, due_at, warnings"
 )
 
+#: A number that is not to be called may be taken off the list before the message is due: it is stored all the same.
+SUPPRESSED: Final = "customerPhone: is on a list of numbers not to be called; the message will end blocked."
+
 _INSERT: Final = Prepared(
-    """
+    f"""
 INSERT INTO messages (
   id, provider_id, message_id, fingerprint, lane, status, content, destination_key, destination_masked, country,
   source, voice, speed, plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown,
@@ -77,7 +81,7 @@ SELECT id, provider_id, message_id, decode(fingerprint, 'hex'), lane,
   CASE WHEN scheduled_at > now() THEN 'scheduled' ELSE 'queued' END,
   decode(content, 'hex'), decode(destination_key, 'hex'), destination_masked, country, source, voice, speed,
   plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown, endpoint_id, metadata,
-  warnings, scheduled_at,
+  CASE WHEN {suppressions.suppressed("x")} THEN warnings || :warning ELSE warnings END, scheduled_at,
   COALESCE(expires_at, GREATEST(scheduled_at, now()) + ttl_s * interval '1 second'),
   GREATEST(scheduled_at, now())
 FROM json_to_recordset(:rows) AS x(
@@ -86,10 +90,13 @@ FROM json_to_recordset(:rows) AS x(
   interruptible boolean, max_attempts int2, spare_attempts int2, redial_unknown boolean, endpoint_id text,
   metadata jsonb, warnings jsonb, scheduled_at timestamptz, expires_at timestamptz, ttl_s int)
 ON CONFLICT DO NOTHING
-RETURNING id, status, deadline, due_at
+RETURNING id, status, deadline, due_at, jsonb_array_length(warnings) AS warnings
 """,
     rows="json",
+    warning="jsonb",
 )
+
+_WARNING: Final = to_json([SUPPRESSED]).decode()
 
 _FIND: Final = text(f"""
 SELECT {_COLUMNS} FROM messages
@@ -104,7 +111,7 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> list[Accept
     Repeating it after a lost commit is safe: a row that bears our own id is ours, hence new.
     """
     failpoints.hit("accept.before_commit")
-    rows = _INSERT(connection, rows=to_json(messages, bytes_mode="hex").decode())
+    rows = _INSERT(connection, rows=to_json(messages, bytes_mode="hex").decode(), warning=_WARNING)
     stored = {row.id: row for row in rows}
     failpoints.hit("accept.after_commit")
     missing = [message for message in messages if message.id not in stored]
@@ -145,7 +152,7 @@ def _new(message: NewMessage, row: Any) -> Accepted:
         fingerprint=message.fingerprint,
         deadline=row.deadline,
         due_at=row.due_at,
-        warnings=message.warnings,
+        warnings=[*message.warnings, SUPPRESSED] if row.warnings > len(message.warnings) else message.warnings,
         is_new=True,
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from shared import failpoints, pacing
 from shared.db.prepared import Prepared
-from shared.db.queries import failover, moves
+from shared.db.queries import failover, moves, suppressions
 from shared.db.queries.dial import MAYBE_ACCEPTED
 from shared.db.queries.pacing import open_pace
 from shared.lifecycle import TRANSITIONS, Event, Lane, Move
@@ -37,6 +37,7 @@ class ClaimedCall:
     deadline: datetime
     valid_until: datetime
     now: datetime  # the database's clock at the claim
+    is_suppressed: bool = False  # not to be called
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ WITH RECURSIVE account AS MATERIALIZED (
     updated_at = now()
   FROM chosen c WHERE m.id = c.id AND m.ctid = c.row  -- locked above, so its place holds: no plan can scan for it
   RETURNING m.id, m.attempt_id, m.attempt, m.content, m.source, m.voice, m.speed, m.plays, m.seconds_per_play,
-    m.interruptible, m.deadline, m.destination_key, m.redial_unknown, m.max_attempts,
+    m.interruptible, m.deadline, m.provider_id, m.destination_key, m.redial_unknown, m.max_attempts,
     LEAST(m.deadline, now() + interval '{valid_s} seconds') AS valid_until
 ), attempts AS (
   INSERT INTO dial_attempts
@@ -185,6 +186,7 @@ WITH RECURSIVE account AS MATERIALIZED (
     AND (t.taken > 0 OR s.refilled_at > t.time OR :lane = 'otp' AND t.seen > 0)
 )
 SELECT t.calls AS room, t.held_s, t.waiting, c.*, t.probes IS NOT NULL AS probes, now() AS claimed_at,
+  {suppressed} AS is_suppressed,
   c.redial_unknown AND 1 + (SELECT count(*) FROM dial_attempts s WHERE s.message_id = c.id AND {maybe_accepted})
     < c.max_attempts AS may_redial
 FROM tally t LEFT JOIN claimed c ON true
@@ -204,6 +206,7 @@ def _statements(*, kept: str, gives_way: str) -> tuple[Prepared, Prepared]:
         valid_s=_VALID_S,
         forgotten_s=pacing.FORGOTTEN_S,
         maybe_accepted=MAYBE_ACCEPTED,
+        suppressed=suppressions.suppressed("c"),
         known_server=failover.KNOWN,
     )
     words = dict.fromkeys(("subaccount_id", "lane", "claim_id"), "text")
@@ -266,6 +269,7 @@ def _claimed(row: Any) -> ClaimedCall:
         deadline=row.deadline,
         valid_until=row.valid_until,
         now=row.claimed_at,
+        is_suppressed=row.is_suppressed,
     )
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, text, update
 
 from shared.db.tables import API_KEYS, ENDPOINTS, PROVIDERS
 from shared.lifecycle import FINAL_EVENT_TYPES
-from shared.sending_rules import SendingRules, parse_number_limits, parse_quiet_hours
+from shared.sending_rules import NO_RULES, SendingRules, parse_number_limits, parse_quiet_hours
 
 #: The provider behind the demo's login ``admin:WEBHOOK_AUTH_TOKEN``.
 LEGACY_PROVIDER_ID: Final = "prov_legacy"
@@ -25,7 +25,7 @@ class KeyOwner:
     provider_id: str
     countries: tuple[str, ...] | None  # None: the setting's
     endpoints: dict[str, str]  # URL -> endpoint id
-    rules: SendingRules = SendingRules()
+    rules: SendingRules = NO_RULES
 
 
 _OWNER: Final = """
@@ -165,6 +165,8 @@ VALUES (:actor, :action, :target, CAST(:before AS jsonb), CAST(:after AS jsonb))
 """)
 
 
-def audit(connection: Connection, *, actor: str, action: str, target: str, after: str | None = None) -> None:
-    """Note who changed what; *after* is JSON."""
-    connection.execute(_AUDIT, {"actor": actor, "action": action, "target": target, "before": None, "after": after})
+def audit(
+    connection: Connection, *, actor: str, action: str, target: str, before: str | None = None, after: str | None = None
+) -> None:
+    """Note who changed what; *before* and *after* are JSON."""
+    connection.execute(_AUDIT, {"actor": actor, "action": action, "target": target, "before": before, "after": after})
