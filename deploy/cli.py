@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "audit": ("audit", "Prove that every message is accounted for."),
     "providers": ("providers", "Who may send, and what: create, list, limit, disable."),
     "suppressions": ("suppressions", "Numbers that are not called: add, list, remove."),
+    "quarantines": ("quarantines", "Ranges of numbers that are not called for now: list, release."),
     "keys": ("keys", "Providers' API keys: create, revoke."),
     "messages": ("messages", "Look into one message."),
     "callbacks": ("callbacks", "Send callbacks to providers again."),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from ingress.cache import Refreshed
 from ingress.problems import MemberError, Problem
 from ingress.velocity import Asked, Full, Taken, Velocity
+from ingress.watch import Seen, Watch
 from shared.db.queries.accept import Accepted, NewMessage
 from shared.db.queries.providers import KeyOwner
 from shared.phone import PhoneNumber
@@ -27,22 +29,41 @@ _WHOSE: Final[Mapping[str, str]] = {
 class Guard:
     """Counts what is let in. Holding one means asking it of each new message, and telling it what became of it."""
 
-    def __init__(self, settings: Settings, sealer: Sealer, velocity: Velocity) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sealer: Sealer,
+        velocity: Velocity,
+        watch: Watch,
+        quarantined: Refreshed[frozenset[tuple[str, bytes]]],
+    ) -> None:
+        """
+        Args:
+            settings: What holds where a provider has no rule of its own.
+            sealer: Makes keyed hashes of numbers.
+            velocity: What was let in.
+            watch: Is told what was let in.
+            quarantined: Provider and keyed hash of ranges that are not called.
+        """
         self._number_limits = parse_number_limits(settings.number_limits)
         self._settings = settings
         self._sealer = sealer
         self._velocity = velocity
-        self._taken: dict[str, Taken] = {}
+        self._watch = watch
+        self._quarantined = quarantined
+        self._taken: dict[str, tuple[Taken, Seen]] = {}
 
     def admit(self, row: NewMessage, number: PhoneNumber, owner: KeyOwner, now: float) -> None:
         """
         Let one message pass, and count it; *now* in seconds since 1970.
 
         Raises:
-            Problem: 429, a limit is reached; with when to come again.
+            Problem: 429, a limit is reached; with when to come again. 403, the range is in quarantine.
         """
         rules = owner.rules
         prefix_key = self._sealer.destination_key(number.e164[:-RANGE_DIGITS] + "*" * RANGE_DIGITS)
+        if (owner.provider_id, prefix_key) in self._quarantined.value:
+            raise _quarantined()
         asked = Asked(
             number=owner.provider_id.encode() + row.destination_key,
             prefix=f"{owner.provider_id}:{prefix_key.hex()}",
@@ -54,28 +75,51 @@ class Guard:
         taken = self._velocity.take(asked, now)
         if isinstance(taken, Full):
             raise _refused(taken)
-        self._taken[row.id] = taken
+        self._taken[row.id] = (
+            taken,
+            Seen(
+                at=now,
+                id=row.id,
+                provider_id=owner.provider_id,
+                range_key=prefix_key,
+                shown=number.e164[:-RANGE_DIGITS] + "*" * RANGE_DIGITS,
+                tail=int(number.e164[-RANGE_DIGITS:]),
+                country=number.country,
+                mode=rules.detection or self._settings.detection,
+            ),
+        )
 
     def stored(self, rows: Iterable[tuple[NewMessage, Accepted]]) -> None:
         """What became of messages that were let pass: a repeat of an earlier one counts for nothing."""
         for row, accepted in rows:
-            taken = self._taken.pop(row.id, None)
-            if taken is None:
+            known = self._taken.pop(row.id, None)
+            if known is None:
                 continue
+            taken, seen = known
             if accepted.is_new:
                 self._velocity.keep(taken)
+                self._watch.saw(seen)
             else:
                 self._velocity.give_back(taken)
 
     def withdraw(self, rows: Iterable[NewMessage]) -> None:
         """These were let pass, and are not stored all the same."""
         for row in rows:
-            if (taken := self._taken.pop(row.id, None)) is not None:
-                self._velocity.give_back(taken)
+            if (known := self._taken.pop(row.id, None)) is not None:
+                self._velocity.give_back(known[0])
 
 
 def _chosen(own: int | None, usual: int) -> int:
     return usual if own is None else own
+
+
+def _quarantined() -> Problem:
+    text = "this range of numbers is not called for now, as calls to it look like toll fraud; ask the operator"
+    return Problem(
+        "prefix_quarantined",
+        f"customerPhone: {text}. Nothing was stored.",
+        errors=[MemberError("customerPhone", text)],
+    )
 
 
 def _refused(full: Full) -> Problem:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any, Final
 
 import redis
@@ -53,16 +52,14 @@ log = structlog.get_logger()
 class Sharing:
     """Tells what is untold, a few times a second, and hears what the others have."""
 
-    def __init__(self, velocity: Velocity, client: redis.Redis, after: Callable[[], None] | None = None) -> None:
+    def __init__(self, velocity: Velocity, client: redis.Redis) -> None:
         """
         Args:
             velocity: Of this process.
             client: With a short timeout.
-            after: Further work for the same thread, after each round.
         """
         self._velocity = velocity
         self._tell = client.register_script(_TELL)
-        self._after = after
         self._is_away = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="velocity", daemon=True)
@@ -111,7 +108,5 @@ class Sharing:
     def _round(self) -> None:
         try:
             self.tell()
-            if self._after is not None:
-                self._after()
         except Exception:  # the limits hold by what this process knows
             log.exception("velocity_failed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -111,7 +112,7 @@ def _each(
     """Change one list by each number of the input, all or none; how many made a difference."""
     from shared.sealing import Sealer
 
-    numbers = _numbers(click.get_text_stream("stdin").read().splitlines())
+    numbers = _numbers(sys.stdin.read().splitlines())
     sealer = Sealer(settings.ringpost_data_key.get_secret_value())
     with open_transaction(settings) as connection:
         owner = _owner(connection, provider, is_all=is_all)

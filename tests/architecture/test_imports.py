@@ -19,6 +19,7 @@ MAY_IMPORT = {
 PURE = [
     "ingress/admission.py",
     "ingress/learning.py",
+    "ingress/suspicion.py",
     "shared/backlog.py",
     "shared/callback.py",
     "shared/errors.py",

@@ -62,7 +62,8 @@ class Stage:
 
     def close(self):
         site = self.site
-        for part in (site.spool, site.voices, site.forecast, site.messages, site.events, site.sharing):
+        watching = (site.voices, site.forecast, site.quarantined, site.suspects, site.sharing)
+        for part in (site.spool, site.messages, site.events, *watching):
             part.close()
         self.services.close()
 

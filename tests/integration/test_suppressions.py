@@ -154,6 +154,7 @@ def test_the_command_adds_lists_and_removes_and_notes_it(ringpost, door, provide
     removed = ringpost("suppressions", "remove", "--all", answer="+6581239877")
     again = ringpost("suppressions", "remove", "--all", answer="+6581239877")
 
+    assert added.exception is None, (added.output, added.exception)
     assert [one.exit_code for one in (added, for_all, removed, again)] == [0, 0, 0, 1]
     assert (for_all.stdout, removed.stdout) == ("2 numbers added\n", "1 numbers removed\n")
     assert [(one["destinationMasked"], one["provider"]) for one in listed] == [
