@@ -11,6 +11,7 @@ from ingress.lean import LeanFlask, request_id
 from ingress.make_call import make_call_routes
 from ingress.messages import message_routes
 from ingress.metrics import metric_routes
+from ingress.outcomes import outcome_routes
 from ingress.problems import Problem
 from ingress.site import Site
 from ingress.suppressions import suppression_routes
@@ -32,6 +33,7 @@ def create_app(site: Site) -> Flask:
     app = LeanFlask(__name__, static_folder=None)
     app.register_blueprint(make_call_routes(site))
     app.register_blueprint(message_routes(site))
+    app.register_blueprint(outcome_routes(site))
     app.register_blueprint(suppression_routes(site))
     app.register_blueprint(webhook_routes(site))
     app.register_blueprint(health_routes(site))

@@ -41,6 +41,9 @@ _HELP: Final[Mapping[str, str]] = {
     "clock_ahead_seconds": "PostgreSQL's clock before this process's.",
     "undetermined_share": "Of the messages that ended in the last hour, those that ended undetermined.",
     "answer_share": "Of the calls that rang and ended in the last hour, those that were heard.",
+    "quarantined_ranges": "Ranges of numbers that are not called, as calls to them look like toll fraud.",
+    "fallen_heard_share": "Of the calls of a provider to a country, those that were heard, where far fewer than usual.",
+    "fallen_used_share": "Of the codes that were heard there, those that were used, where far fewer than usual.",
     "dead_letters": "Jobs in Dramatiq's dead letter queue, which should hold none, by queue.",
     "redis_memory_share": "Redis's memory, of what it may or can have.",
     "spool_files": "Files of webhooks that wait for PostgreSQL.",
@@ -50,7 +53,12 @@ _HELP: Final[Mapping[str, str]] = {
     "spool_disk_free_bytes": "What is left of it.",
 }
 #: Figures that are one by label, and the label's name.
-_LABELS: Final = {"overdue_seconds": "status", "dead_letters": "queue"}
+_LABELS: Final = {
+    "overdue_seconds": "status",
+    "dead_letters": "queue",
+    "fallen_heard_share": "where",
+    "fallen_used_share": "where",
+}
 
 
 def gather(database: Database, client: redis.Redis, spool_dir: Path) -> dict[str, Any]:
@@ -124,8 +132,20 @@ def alarms(figures: Mapping[str, Any]) -> Iterator[str]:
     for what in ("events", "callbacks"):
         if figures.get(f"parked_{what}"):
             yield f"{figures[f'parked_{what}']} {what} are set aside: `ringpost parked list`"
+    yield from _frauds(figures)
     if figures.get("spool_parked_files"):
         yield f"{figures['spool_parked_files']} spooled webhooks cannot be stored: `ringpost parked list`"
+
+
+def _frauds(figures: Mapping[str, Any]) -> Iterator[str]:
+    yield from figures.get("fallen") or ()
+    if figures.get("quarantined_ranges"):
+        yield f"{figures['quarantined_ranges']} ranges of numbers are in quarantine: `ringpost quarantines list`"
+
+
+def _escaped(value: str) -> str:
+    """A label's value: providers are named by people."""
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def exposition(figures: Mapping[str, Any]) -> str:
@@ -140,5 +160,5 @@ def exposition(figures: Mapping[str, Any]) -> str:
         if label is None:
             lines.append(f"ringpost_{name} {float(value):.10g}")
         else:
-            lines += [f'ringpost_{name}{{{label}="{key}"}} {float(one):.10g}' for key, one in value.items()]
+            lines += [f'ringpost_{name}{{{label}="{_escaped(key)}"}} {float(one):.10g}' for key, one in value.items()]
     return "\n".join(lines) + "\n"

@@ -27,6 +27,7 @@ from shared.vitals import CLOCK_LIMIT_S
 from workers import failover
 from workers.ask_log_export import keep_asking
 from workers.refresh_voices import keep_fresh
+from workers.tally_ends import keep_tallying
 
 _PAGE: Final = 500
 _ENDS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -222,6 +223,7 @@ def main() -> None:
     process = f"sweeper {socket.gethostname()} {os.getpid()}"
     stop = threading.Event()
     threading.Thread(target=keep_fresh, args=(services, stop), name="voices", daemon=True).start()
+    threading.Thread(target=keep_tallying, args=(services, stop), name="ends", daemon=True).start()
     threading.Thread(target=keep_asking, args=(services, stop), name="log-exports", daemon=True).start()
     while True:
         try:

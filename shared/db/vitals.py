@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from shared.db.queries import ends
+from shared.db.queries.ends import Fallen
 from shared.lifecycle import FINALS, Status
 from shared.reasons import Reason
 
@@ -28,6 +30,8 @@ SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS clock,
   (SELECT count(*) FROM (SELECT FROM callbacks WHERE state = 'parked' LIMIT {_MOST}) p) AS parked_callbacks,
   (SELECT EXTRACT(EPOCH FROM now() - max(beat_at))::float8 FROM heartbeats WHERE process LIKE 'sweeper%')
     AS sweeper_silent_s,
+  (SELECT count(*) FROM (SELECT FROM quarantines WHERE released_at IS NULL AND until > now() LIMIT {_MOST}) q)
+    AS quarantined_ranges,
   (SELECT max(abs(clock_ahead_s)) FROM heartbeats WHERE beat_at > now() - interval '1 minute') AS sweeper_clock_off_s
 FROM (
   SELECT count(*) AS messages, count(*) FILTER (WHERE reason = '{Reason.HISTORY_LOST}') AS held,
@@ -60,5 +64,16 @@ def read(connection: Connection) -> dict[str, Any]:
         "overdue_s": {row.status: row.overdue_s or 0.0 for row in overdue},
         **connection.execute(_REST).mappings().one(),
         "undetermined_share": ended.get(Status.UNDETERMINED, 0) / sum(ended.values()) if ended else None,
+        **_fallen(ends.fallen(connection)),
         "answer_share": ended.get(Status.DELIVERED, 0) / rang if rang else None,
+    }
+
+
+def _fallen(found: list[Fallen]) -> dict[str, Any]:
+    return {
+        "fallen": [str(one) for one in found],
+        **{
+            f"fallen_{what}_share": {f"{one.provider} {one.country}": one.share for one in found if one.what == what}
+            for what in ("heard", "used")
+        },
     }

@@ -22,6 +22,8 @@ def test_fraud_is_caught_and_honest_traffic_is_not():
         for seed in SEEDS:
             caught, wrong, missed, found = played(name, seed, **members)
             hits, false, misses = hits + len(caught), false + len(wrong), misses + len(missed)
+            if len(SEEDS) > 1 and (wrong or missed):
+                sys.stdout.write(f"{name}, seed {seed}: {len(wrong)} wrong, {len(missed)} missed {found}\n")
             found_at += [found[one][0] for one in caught]
             assert not wrong or len(SEEDS) > 1, (name, found)
             assert not missed or len(SEEDS) > 1, (name, missed)
