@@ -125,13 +125,13 @@ def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage | _Refusal | Prob
     fingerprint = site.intake.fingerprint(body)
     try:
         row = site.intake.row(call, fingerprint, owner, site.voices.value)
-        site.guard.admit(row, phone.read(call.customerPhone), owner, site.forecast.now())
+        site.guards.guard.admit(row, phone.read(call.customerPhone), owner, site.forecast.now())
     except Problem as problem:
         return _Refusal(call.messageId, fingerprint, problem)
     try:
         _check_deadline(site, row)
     except Problem as problem:
-        site.guard.withdraw([row])
+        site.guards.guard.withdraw([row])
         return _Refusal(call.messageId, fingerprint, problem)
     return row
 
@@ -166,12 +166,12 @@ def _stored(site: Site, rows: Sequence[NewMessage]) -> list[Accepted]:
     try:
         stored = site.messages.put(rows, _COMMIT_S)
     except Overloaded:
-        site.guard.withdraw(rows)
+        site.guards.guard.withdraw(rows)
         raise Problem("overloaded", "Too many requests wait. Nothing was stored.", retry_after_s=1) from None
     except DatabaseAway:
-        site.guard.withdraw(rows)
+        site.guards.guard.withdraw(rows)
         raise _away() from None
-    site.guard.stored(zip(rows, stored, strict=True))
+    site.guards.guard.stored(zip(rows, stored, strict=True))
     return stored
 
 

@@ -10,18 +10,14 @@ from typing import Final
 from ingress.auth import ProviderAuth, WebhookAuth
 from ingress.cache import Refreshed
 from ingress.forecast import Forecast
-from ingress.guard import Guard
+from ingress.guards import Guards, build_guards
 from ingress.intake import Intake
 from ingress.placements import Placements
-from ingress.sharing import Sharing
 from ingress.spool import Spool
-from ingress.suspects import Suspects
-from ingress.velocity import Velocity
-from ingress.watch import Watch
 from shared import failpoints, jobs, phone
 from shared.backlog import Backlog
 from shared.db.group_commit import Bounds, GroupCommitter
-from shared.db.queries import accept, backlog, inbox, quarantines, voices
+from shared.db.queries import accept, backlog, inbox, voices
 from shared.db.queries.accept import Accepted, NewMessage
 from shared.db.queries.inbox import RawEvent
 from shared.lifecycle import TO_DIAL, Lane
@@ -30,9 +26,6 @@ from shared.settings import Settings
 from shared.voices import Voices
 
 _VOICES_S: Final = 30
-#: Seconds between looks at what is in quarantine, and at what should be.
-_QUARANTINES_S: Final = 1
-_SUSPECTS_S: Final = 2
 #: How long a call is taken to last after it was answered, in seconds, until some have ended.
 _SPEAKING_S: Final = 10
 #: Above 250 rows a second commits come at this distance, in seconds: fewer, larger, and cheaper for all.
@@ -54,10 +47,7 @@ class Site:
     placements: Placements
     voices: Refreshed[Voices]
     forecast: Forecast
-    guard: Guard
-    sharing: Sharing
-    quarantined: Refreshed[frozenset[tuple[str, bytes]]]
-    suspects: Refreshed[list[str]]
+    guards: Guards
 
     @property
     def settings(self) -> Settings:
@@ -87,14 +77,6 @@ def build_site(services: Services) -> Site:
     limits = partial(Bounds, rest_row_s=_REST_ROW_S, rest_s=_REST_S)
     events = GroupCommitter("events", keep, after=ring_events, bounds=limits(waiting=5000))
     forecast = _forecast(services)
-    velocity, watch = Velocity(), Watch()
-    quarantined = Refreshed(
-        "quarantines",
-        lambda: database.run(quarantines.open_ranges, alone=True),
-        frozenset[tuple[str, bytes]](),
-        every_s=_QUARANTINES_S,
-    )
-    suspects = Suspects(database, watch, for_s=settings.quarantine_seconds)
     return Site(
         services=services,
         providers=ProviderAuth(database, settings),
@@ -111,10 +93,7 @@ def build_site(services: Services) -> Site:
             every_s=_VOICES_S,
         ),
         forecast=forecast,
-        guard=Guard(settings, services.sealer, velocity, watch, quarantined),
-        sharing=Sharing(velocity, services.broker.client),
-        quarantined=quarantined,
-        suspects=Refreshed("suspects", lambda: suspects.look(forecast.now()), [], every_s=_SUSPECTS_S),
+        guards=build_guards(services, forecast.now),
     )
 
 

@@ -24,6 +24,7 @@ _CROWD_SHARE: Final = 0.2
 _CROWD_TIMES: Final = 3
 #: Calls that have to have ended before anything is said of them.
 _FEWEST: Final = 20
+_FEWEST_UNHEARD: Final = 30
 #: Where nothing is known of other calls, fewer than this share heard is bad.
 _HARDLY_HEARD: Final = 0.1
 #: Codes that are used at less than this rate elsewhere tell nothing.
@@ -96,13 +97,13 @@ def why(pattern: Pattern, calls: Calls, others: Calls, usual: Calls, *, strict: 
 
 
 def _unheard(calls: Calls, others: Calls, usual: Calls) -> str | None:
-    if calls.ended < _FEWEST:
+    if calls.ended < _FEWEST_UNHEARD:
         return None
     known = others if others.ended >= _FEWEST else usual if usual.ended >= 5 * _FEWEST else None
     said = f"of {calls.ended} calls {calls.heard} were heard"
     if known is None:
         return said if calls.heard <= _HARDLY_HEARD * calls.ended else None
-    if calls.heard / calls.ended > known.heard / known.ended / 2:
+    if calls.heard / calls.ended > known.heard / known.ended / 3:
         return None
     is_worse = _errors(calls.heard, calls.ended, known.heard, known.ended) >= _ERRORS
     return f"{said}, elsewhere {known.heard / known.ended:.0%}" if is_worse else None

@@ -49,7 +49,6 @@ class Event(StrEnum):
     DIAL_POSTPONED = "dial_postponed"
     DIAL_REFUSED = "dial_refused"
     DIAL_EXPIRED = "dial_expired"
-    DIAL_BLOCKED = "dial_blocked"
     DIAL_DOUBTFUL = "dial_doubtful"
     LEASE_LAPSED = "lease_lapsed"
     HISTORY_LOST = "history_lost"
@@ -95,8 +94,6 @@ TRANSITIONS: Final[Mapping[Event, Transition]] = {
     Event.DIAL_POSTPONED: _from(Status.DIALING, Status.DIAL_UNKNOWN, to=Status.QUEUED),
     Event.DIAL_REFUSED: _from(Status.DIALING, Status.DIAL_UNKNOWN, to=Status.FAILED),
     Event.DIAL_EXPIRED: _from(Status.DIALING, Status.DIAL_UNKNOWN, to=Status.EXPIRED),
-    # The number is not to be called: nobody asked 8x8 for it.
-    Event.DIAL_BLOCKED: _from(Status.DIALING, Status.DIAL_UNKNOWN, to=Status.BLOCKED),
     Event.DIAL_DOUBTFUL: _from(Status.DIALING, to=Status.DIAL_UNKNOWN),
     # Nobody can know whether the POST left: never back to the queue.
     Event.LEASE_LAPSED: _from(Status.DIALING, to=Status.DIAL_UNKNOWN),

@@ -62,8 +62,7 @@ class Stage:
 
     def close(self):
         site = self.site
-        watching = (site.voices, site.forecast, site.quarantined, site.suspects, site.sharing)
-        for part in (site.spool, site.messages, site.events, *watching):
+        for part in (site.spool, site.voices, site.forecast, site.messages, site.events, site.guards):
             part.close()
         self.services.close()
 

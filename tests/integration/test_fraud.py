@@ -190,8 +190,8 @@ def suspects(door, ids, *, prefix=RANGE, mode="usual"):
 
 def hurried(door, wanted):
     """The door has read what is in quarantine now."""
-    door.site.quarantined.hurry()
-    while bool(door.site.quarantined.value) != wanted:
+    door.site.guards.quarantined.hurry()
+    while bool(door.site.guards.quarantined.value) != wanted:
         pass
 
 
@@ -273,7 +273,7 @@ def test_what_was_released_is_trusted_for_a_day_and_what_ran_out_may_come_again(
 def test_the_door_watches_what_it_takes(door, caplog):
     ended(door, 30, heard=0, prefix="+656229")
 
-    seen = door.site.guard._watch.candidates(door.site.forecast.now())
+    seen = door.site.guards.guard._watch.candidates(door.site.forecast.now())
 
     (one,) = [one for one in seen if one.seen.provider_id == door.customer.provider_id]
     assert (one.seen.shown, one.messages, len(one.ids)) == ("+656229****", 30, 23)

@@ -104,7 +104,7 @@ def test_a_providers_own_rules_go_before_the_settings(stage, number):
 
 def test_redis_holds_no_number_and_no_end_of_one(stage, number):
     stage.make_call(call(customerPhone=number))
-    stage.site.sharing.tell()
+    stage.site.guards.sharing.tell()
 
     with redis.Redis.from_url(stage.services.settings.redis_url) as client:
         kept = {key: client.get(key) for key in client.scan_iter("ringpost:velocity:*")}

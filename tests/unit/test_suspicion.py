@@ -86,7 +86,7 @@ def test_why_is_a_sentence_with_figures():
 
 @pytest.mark.parametrize("usual", [Calls(), Calls(1000, 600, 0, 600, 420)])
 def test_before_enough_calls_have_ended_nothing_is_said(usual):
-    assert suspicion.why(Pattern(412, 0.3, 0.0, range(64)), Calls(19, 0), Calls(), usual, strict=False) is None
+    assert suspicion.why(Pattern(412, 0.3, 0.0, range(64)), Calls(29, 0), Calls(), usual, strict=False) is None
 
 
 def test_memory_is_bounded_however_many_ranges_and_providers_there_are():
