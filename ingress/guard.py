@@ -18,6 +18,7 @@ from shared.settings import Settings
 
 #: Numbers that differ in so many last digits are of one range.
 RANGE_DIGITS: Final = 4
+_STARS: Final = "*" * RANGE_DIGITS
 _SPANS: Final = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 _WHOSE: Final[Mapping[str, str]] = {
     "number_limit": "customerPhone: one number may be sent {limit} messages in {span}.",
@@ -61,7 +62,8 @@ class Guard:
             Problem: 429, a limit is reached; with when to come again. 403, the range is in quarantine.
         """
         rules = owner.rules
-        prefix_key = self._sealer.destination_key(number.e164[:-RANGE_DIGITS] + "*" * RANGE_DIGITS)
+        shown = number.e164[:-RANGE_DIGITS] + _STARS
+        prefix_key = self._sealer.destination_key(shown)
         if (owner.provider_id, prefix_key) in self._quarantined.value:
             raise _quarantined()
         asked = Asked(
@@ -82,7 +84,7 @@ class Guard:
                 id=row.id,
                 provider_id=owner.provider_id,
                 range_key=prefix_key,
-                shown=number.e164[:-RANGE_DIGITS] + "*" * RANGE_DIGITS,
+                shown=shown,
                 tail=int(number.e164[-RANGE_DIGITS:]),
                 country=number.country,
                 mode=rules.detection or self._settings.detection,

@@ -15,7 +15,7 @@ import math
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.sending_rules import Limit
 
@@ -29,8 +29,7 @@ _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """One message, and what holds for it; 0 and () stand for no limit."""
 
     number: bytes  # keyed hash of provider and number
@@ -51,12 +50,16 @@ class Full:
     retry_after_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+#: Code, name, period in seconds and limit of what is counted beside the number.
+_Wanted = list[tuple[str, str, int, int]]
+
+
+class Taken(NamedTuple):
     """A message that was counted; to be kept or given back."""
 
     asked: Asked
     moment: int  # ms since 1970
+    counted: _Wanted
 
 
 #: A number, when a message to it came (ms since 1970), and the number's limits.
@@ -109,7 +112,7 @@ class Velocity:
                 self._remember(asked.number, (*moments, moment))
             for _, name, period_s, _ in wanted:
                 self._count((name, period_s), now).total += 1
-            return Taken(asked, moment)
+            return Taken(asked, moment, wanted)
 
     def keep(self, taken: Taken) -> None:
         """The message is stored: the others are to know of it."""
@@ -117,9 +120,10 @@ class Velocity:
         with self._lock:
             if asked.number_limits:
                 self._untold_moments.append((asked.number, taken.moment, asked.number_limits))
-            for _, name, period_s, _ in _counted(asked):
-                self._count((name, period_s), taken.moment / 1000).untold += 1
-                self._untold_counts.add((name, period_s))
+            for _, name, period_s, _ in taken.counted:
+                key = (name, period_s)
+                self._count(key, taken.moment / 1000).untold += 1
+                self._untold_counts.add(key)
 
     def give_back(self, taken: Taken) -> None:
         """The message is not stored, or was before: it counts for nothing."""
@@ -128,7 +132,7 @@ class Velocity:
             for known in (self._moments, self._full):
                 if moments := known.get(asked.number):
                     known[asked.number] = tuple(one for one in moments if one != taken.moment)
-            for _, name, period_s, _ in _counted(asked):
+            for _, name, period_s, _ in taken.counted:
                 count = self._counts.get((name, period_s))
                 if count is not None and count.place == int(taken.moment / 1000 // period_s):
                     count.total = max(count.untold, count.total - 1)
@@ -166,13 +170,14 @@ class Velocity:
                 count.total = max(count.total, total + count.untold)
 
     def _remember(self, number: bytes, moments: tuple[int, ...], *, is_full: bool = False) -> None:
-        known = self._full if is_full or number in self._full else self._moments
-        if known is self._full:
-            self._moments.pop(number, None)
+        known = self._moments
+        if is_full or number in self._full:
+            known.pop(number, None)
+            known = self._full
         known.pop(number, None)  # the newest stand last
-        while len(known) >= MOST_NUMBERS:
+        if len(known) >= MOST_NUMBERS:
             del known[next(iter(known))]
-        known[number] = moments[-MOST_MOMENTS:]
+        known[number] = moments if len(moments) <= MOST_MOMENTS else moments[-MOST_MOMENTS:]
 
     def _count(self, key: tuple[str, int], now: float) -> _Count:
         place = int(now // key[1])
@@ -198,9 +203,8 @@ class Velocity:
         return Full(code, limit, period_s, max(1, math.ceil(at_s - passed_s)))
 
 
-def _counted(asked: Asked) -> list[tuple[str, str, int, int]]:
-    """Code, name, period and limit of what is limited beside the number."""
-    counted = []
+def _counted(asked: Asked) -> _Wanted:
+    counted: _Wanted = []
     if asked.prefix_per_hour:
         counted.append(("prefix_limit", asked.prefix, _HOUR_S, asked.prefix_per_hour))
     if asked.messages_per_minute:

@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 #: The window, in seconds; counts are of this one and the one before.
 WINDOW_S: Final = 600
@@ -29,8 +29,7 @@ _MOST_WAITING: Final = 20_000
 _LEARNING: Final = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """One message that was stored."""
 
     at: float
