@@ -43,7 +43,8 @@ class Check:
     remedy: str = ""
 
 
-def _ok(name: str, found: str) -> Check:
+def ok(name: str, found: str) -> Check:
+    """A check that found what it should."""
     return Check(name, Grade.OK, found)
 
 
@@ -65,14 +66,14 @@ def check_database(database: Database) -> list[Check]:
         remedy = "Start it with `ringpost up`, or correct DATABASE_URL."
         return [Check("PostgreSQL", Grade.FAILURE, "does not answer", remedy)]
     offset_s = abs((server["clock"] - here).total_seconds())
-    checks = [_ok("PostgreSQL", f"version {server['version']}")]
+    checks = [ok("PostgreSQL", f"version {server['version']}")]
     if server["major"] < _OLDEST_POSTGRES:
         remedy = f"Use PostgreSQL {_OLDEST_POSTGRES} or newer."
         checks = [Check("PostgreSQL", Grade.FAILURE, f"version {server['version']}", remedy)]
-    schema = _ok("schema", "at this version's head")
+    schema = ok("schema", "at this version's head")
     if missing:
         schema = Check("schema", Grade.FAILURE, f"lacks {', '.join(missing)}", "Run `ringpost migrate`.")
-    clock = _ok("clock", f"{offset_s:.2f} s from PostgreSQL's")
+    clock = ok("clock", f"{offset_s:.2f} s from PostgreSQL's")
     if offset_s > _CLOCK_LIMIT_S:
         remedy = "Synchronise both machines' clocks (NTP): signatures carry this one's time, deadlines PostgreSQL's."
         clock = Check("clock", Grade.FAILURE, f"{offset_s:.1f} s from PostgreSQL's", remedy)
@@ -85,11 +86,11 @@ def check_redis(url: str) -> list[Check]:
     if not state.reachable:
         remedy = "Start it with `ringpost up`, or correct REDIS_URL; until then only the sweeper moves messages."
         return [Check("Redis", Grade.FAILURE, "does not answer", remedy)]
-    version = _ok("Redis", f"version {state.version}")
+    version = ok("Redis", f"version {state.version}")
     numbers = tuple(int(part) for part in (state.version or "0").split(".")[:2] if part.isdecimal())
     if numbers < _OLDEST_REDIS:
         version = Check("Redis", Grade.FAILURE, f"version {state.version}", "Use Redis 6.2 or Valkey 7.2, or newer.")
-    policy = _ok("Redis eviction", str(state.eviction_policy))
+    policy = ok("Redis eviction", str(state.eviction_policy))
     if state.eviction_policy not in ("noeviction", None):
         remedy = "Set maxmemory-policy noeviction, so that doorbells are not dropped to make room."
         policy = Check("Redis eviction", Grade.WARNING, str(state.eviction_policy), remedy)
@@ -108,11 +109,11 @@ def check_voice_api(settings: Settings, api: VoiceApi) -> list[Check]:
         else:
             remedy = "Correct EIGHT_X_EIGHT_API_KEY and EIGHT_X_EIGHT_SUBACCOUNT_ID."
         return [Check("8x8 account", Grade.FAILURE, error.reason, remedy)]
-    voice = _ok("8x8 voice", settings.default_voice)
+    voice = ok("8x8 voice", settings.default_voice)
     if profiles and settings.default_voice not in {profile.code for profile in profiles}:
         remedy = "Set DEFAULT_VOICE to one that `ringpost voices` lists."
         voice = Check("8x8 voice", Grade.FAILURE, f"{settings.default_voice} is unknown", remedy)
-    account = _ok("8x8 account", f"{settings.eight_x_eight_subaccount_id}, {len(profiles)} voices")
+    account = ok("8x8 account", f"{settings.eight_x_eight_subaccount_id}, {len(profiles)} voices")
     return [account, voice, *_check_sources(settings, api), *_check_webhooks(settings, api)]
 
 
@@ -128,7 +129,7 @@ def _check_sources(settings: Settings, api: VoiceApi) -> list[Check]:
     if absent:
         found = f"{', '.join(absent)} not among the subaccount's numbers"
         return [Check("8x8 caller ids", Grade.WARNING, found, "Ask 8x8 to allow it, or correct OUTBOUND_PHONE_NUMBER.")]
-    return [_ok("8x8 caller ids", ", ".join(settings.sources))]
+    return [ok("8x8 caller ids", ", ".join(settings.sources))]
 
 
 def _check_webhooks(settings: Settings, api: VoiceApi) -> list[Check]:
@@ -158,7 +159,7 @@ def _check_webhook(settings: Settings, type_: str, webhook: Webhook | None, grad
         return Check(name, Grade.WARNING, webhook.url, "Set WEBHOOK_BASE_URL, so that this can be compared.")
     if webhook.url != url_of(settings.webhook_base_url, type_):
         return Check(name, grade, f"points at {webhook.url}", f"{remedy}, or correct WEBHOOK_BASE_URL: {purpose}.")
-    return _ok(name, webhook.url)
+    return ok(name, webhook.url)
 
 
 def check_data_dir(data_dir: Path) -> list[Check]:
@@ -171,12 +172,12 @@ def check_data_dir(data_dir: Path) -> list[Check]:
     except OSError as error:
         remedy = "Make RINGPOST_DATA_DIR a folder that this user may write."
         return [Check("data folder", Grade.FAILURE, f"{data_dir}: {error.strerror}", remedy)]
-    return [_ok("data folder", str(data_dir))]
+    return [ok("data folder", str(data_dir))]
 
 
 def check_settings(settings: Settings) -> list[Check]:
     """They are complete, else nobody came this far; what is legal but unwise is told."""
-    checks = [_ok("settings", "complete")]
+    checks = [ok("settings", "complete")]
     if settings.legacy_admin_auth:
         remedy = "Unset LEGACY_ADMIN_AUTH once every provider has a key of its own."
         checks.append(Check("legacy login", Grade.WARNING, "the webhook secret opens the API, too", remedy))

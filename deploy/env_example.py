@@ -15,7 +15,8 @@ _WIDTH: Final = 110
 
 _HEAD: Final = """\
 # Every setting of Ringpost. Copy this file to .env and fill in what is required; a line that is commented out
-# shows the default. Written by `python -m deploy.env_example` from shared/settings.py.
+# shows the default. A secret may also come from a file: NAME_FILE, in the environment, holds its path. Written by
+# `python -m deploy.env_example` from shared/settings.py.
 """
 
 

@@ -73,13 +73,9 @@ install_with_pip() {
         make_venv
     fi
     say "installing with pip into .venv (a minute or so the first time)"
-    # Dependency groups need pip 25.1.
-    .venv/bin/python -m pip install -qq --disable-pip-version-check --upgrade pip
-    if [[ $1 == test ]]; then
-        .venv/bin/python -m pip install -qq --editable '.[bench]' --group dev
-    else
-        .venv/bin/python -m pip install -qq --editable ".[$(extra_of "$1")]"
-    fi
+    # Exactly what uv.lock names, by hash; then the project itself, built by what was just installed.
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r "deploy/locked/$1.txt"
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps --editable .
 }
 
 # set_up dev|bench|test: returns with .venv ready and the project's folder as working directory.

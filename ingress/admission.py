@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from shared.backlog import Backlog, Queue, Waiting
-from shared.lifecycle import Lane
+from shared.lifecycle import TYPES, Lane
 
 #: Lanes other than otp leave this share of the calls in flight alone.
 _OTP_RESERVE: Final = 0.2
@@ -134,7 +134,7 @@ def outlook(backlog: Backlog, speed: Speed, inflows: Mapping[Queue, Inflow]) -> 
         ),
     )
     levels = sorted({*(top * (point / _POINTS) ** 2 for point in range(_POINTS + 1)), *map(float, bends)})
-    by_lane = {str(lane): limits(backlog, speed, lane) for lane in Lane}
+    by_lane = {str(lane): limits(backlog, speed, lane) for lane in TYPES}
     curves = {lane: _curve(backlog, inflows, lane, by_lane[lane], levels) for lane in by_lane}
     return Outlook(backlog, speed, inflows, by_lane, curves)
 
@@ -200,6 +200,10 @@ class Estimate:
     dial_at: float | None
     will_meet_deadline: bool | None
     not_before: float  # by our best knowledge it is not dialled before
+
+
+#: What is held by a stop waits for an operator.
+UNTOLD: Final = Estimate(None, None, 0.0)
 
 
 def estimate(view: Outlook, asked: Asked, now: float) -> Estimate:

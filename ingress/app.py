@@ -7,6 +7,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ingress.health import health_routes
+from ingress.keys import key_routes
 from ingress.lean import LeanFlask, request_id
 from ingress.make_call import make_call_routes
 from ingress.messages import message_routes
@@ -35,6 +36,7 @@ def create_app(site: Site) -> Flask:
     app.register_blueprint(message_routes(site))
     app.register_blueprint(outcome_routes(site))
     app.register_blueprint(suppression_routes(site))
+    app.register_blueprint(key_routes(site))
     app.register_blueprint(webhook_routes(site))
     app.register_blueprint(health_routes(site))
     app.register_blueprint(metric_routes(site))

@@ -4,57 +4,105 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import ipaddress
+import math
+from dataclasses import replace
 from typing import Final
 
 from flask import Request
 
-from ingress.cache import Remembered
+from ingress.cache import Refreshed, Remembered
+from ingress.failures import Failures
+from ingress.peer import client_ip
 from ingress.problems import Problem
 from shared.db.database import Database
-from shared.db.queries import providers
+from shared.db.queries import keys, providers
 from shared.db.queries.providers import KeyOwner
 from shared.ids import is_id
+from shared.keys import digest
 from shared.settings import Settings
 
 #: A revoked key is refused everywhere within this time, in seconds.
 _KEY_MEMORY_S: Final = 2
-_NOBODY: Final = hashlib.sha256(b"nobody").digest()
+_NOBODY: Final = digest("nobody")
 _LEGACY_USER: Final = "admin"
+#: The last use of keys is noted this often, in seconds, and never while a request waits.
+_NOTE_S: Final = 60
 
 
 class ProviderAuth:
     """Tells which provider a request comes from, by Basic ``keyId:secret`` or Bearer ``keyId:secret``."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
         self._owners = Remembered(
             lambda key_id: database.run(lambda c: providers.owner_of_key(c, key_id), alone=True, patience_s=0.5),
             for_s=_KEY_MEMORY_S,
         )
         self._legacy = Remembered(lambda _: database.run(providers.legacy_owner, patience_s=0.5), for_s=_KEY_MEMORY_S)
-        self._legacy_secret = settings.webhook_auth_token.get_secret_value() if settings.legacy_admin_auth else None
+        self._legacy_hash = digest(settings.webhook_auth_token.get_secret_value())
+        self._accepts_legacy = settings.legacy_admin_auth
+        self._failures = Failures(settings.auth_failures_per_minute)
+        self._used: dict[str, bytes] = {}  # since it was last noted: key id -> hash of the secret that fitted
+        self._proven: dict[str, bytes] = {}  # the same of before, until it fits no more
+        self._noting = Refreshed("keys-used", self.note_use, None, every_s=_NOTE_S)
+
+    def close(self) -> None:
+        """End the thread that notes the keys' use."""
+        self._noting.close()
 
     def owner(self, request: Request) -> KeyOwner:
         """
         The provider behind the request.
 
         Raises:
-            Problem: 401, alike for a missing, malformed, unknown, wrong and revoked key.
+            Problem: 401, alike for a missing, malformed, unknown, wrong, expired and revoked key; 429, unread, for
+                whoever failed too often.
         """
         key_id, secret = _credentials(request.environ.get("HTTP_AUTHORIZATION", ""))
-        if self._legacy_secret is not None and key_id == _LEGACY_USER:
-            legacy = self._legacy.get(key_id)
-            if legacy is None or not hmac.compare_digest(secret.encode(), self._legacy_secret.encode()):
-                raise _refused()
-            return legacy
-        owner = self._owners.get(key_id) if is_id("key", key_id) else None
-        expected = _NOBODY if owner is None else owner.secret_hash
-        fits = hmac.compare_digest(hashlib.sha256(secret.encode()).digest(), expected)
+        offered = digest(secret)
+        if self._failures.last_at is not None:
+            self._hold_back(request, key_id, offered)
+        owner = self._find(key_id)
+        # The same work whether there is such a key or not.
+        fits = hmac.compare_digest(offered, _NOBODY if owner is None else owner.secret_hash)
         if owner is None or not fits:
+            self._failures.note(client_ip(request), key_id)
+            if self._is_proven(key_id, offered):
+                self._used.pop(key_id, None)
+                self._proven.pop(key_id, None)
             raise _refused()
+        self._used[key_id] = offered
         return owner
+
+    def note_use(self) -> None:
+        """Write down which keys were used since the last time."""
+        given, self._used = self._used, {}
+        used = dict(given)  # a request may hold the old one still
+        self._proven |= used
+        if used:
+            self._database.run(lambda connection: keys.note_use(connection, used.keys()))
+
+    def _find(self, key_id: str) -> KeyOwner | None:
+        if self._accepts_legacy and key_id == _LEGACY_USER:
+            legacy = self._legacy.get(key_id)
+            return legacy and replace(legacy, secret_hash=self._legacy_hash)
+        return self._owners.get(key_id) if is_id("key", key_id) else None
+
+    def _hold_back(self, request: Request, key_id: str, offered: bytes) -> None:
+        """Before any look-up. Whoever shares an address with a guesser goes on with the secret that fitted before."""
+        wait_s = self._failures.wait_s(client_ip(request), key_id)
+        if wait_s and not self._is_proven(key_id, offered):
+            raise Problem(
+                "too_many_failures",
+                "Too many logins failed from this address or with this key.",
+                retry_after_s=math.ceil(wait_s),
+            )
+
+    def _is_proven(self, key_id: str, offered: bytes) -> bool:
+        known = self._used.get(key_id) or self._proven.get(key_id) or _NOBODY
+        return hmac.compare_digest(offered, known)
 
 
 def _refused() -> Problem:

@@ -14,15 +14,17 @@ from pydantic_core import to_json
 from ingress import quiet
 from ingress.call_request import MAX_PLAYS, CallRequest, check
 from ingress.problems import MemberError, Problem, invalid
+from ingress.switches import Switches
 from shared import phone, speech
 from shared.db.queries.accept import NewMessage
 from shared.db.queries.providers import KeyOwner
 from shared.ids import new_id
-from shared.lifecycle import Lane
+from shared.lifecycle import Lane, Mode
 from shared.retry_policy import REDIAL
 from shared.sealing import Sealer
 from shared.sending_rules import written
 from shared.settings import Settings
+from shared.stops import Called
 from shared.times import rfc3339
 from shared.voices import Voices
 
@@ -43,6 +45,7 @@ class Intake:
     sealer: Sealer
     own_country: str
     now: Callable[[], float] = time.time  # seconds since 1970; PostgreSQL's, as it keeps the deadlines
+    switches: Switches | None = None
 
     @staticmethod
     def read(body: Any) -> CallRequest:
@@ -57,16 +60,17 @@ class Intake:
             raise invalid(call)
         return call
 
-    def fingerprint(self, body: Any) -> bytes:
-        """Equal for bodies that say the same, whatever their order and spaces."""
-        return self.sealer.fingerprint(_SORTED.encode(body).encode())
+    def fingerprint(self, body: Any, mode: Mode = Mode.LIVE) -> bytes:
+        """Equal for bodies that say the same, whatever their order and spaces; never a test's and a live one's."""
+        said = _SORTED.encode(body)
+        return self.sealer.fingerprint((said if mode is Mode.LIVE else f"test {said}").encode())
 
     def row(self, call: CallRequest, fingerprint: bytes, owner: KeyOwner, voices: Voices) -> NewMessage:
         """
         The row of one request.
 
         Raises:
-            Problem: 422, naming what this provider may not ask for here and now.
+            Problem: 422, naming what this provider may not ask for here and now; 429 or 503 where nobody may.
         """
         errors = _Errors()
         warnings = _clamped(call)
@@ -75,27 +79,27 @@ class Intake:
         self._check_times(call, errors)
         endpoint_id = self._endpoint(call, owner, errors)
         errors.raise_if_any()
-        number = self._destination(call, owner)
-        scheduled_at = self._waited(call, owner, number.country, warnings)
-        message_id, lane = new_id("msg"), call.lane
+        number, source = self._destination(call, owner), self._source(call)
+        message_id, kind, is_test = new_id("msg"), call.lane, owner.mode is Mode.TEST
+        scheduled_at = call.scheduledAt if is_test else self._rings_at(call, owner, number, source, warnings)
         content = to_json({"destination": number.e164, "text": text})
         return NewMessage(
             id=message_id,
             provider_id=owner.provider_id,
             message_id=call.messageId,
             fingerprint=fingerprint,
-            lane=lane,
+            lane=Lane.TEST if is_test else kind,
             content=self.sealer.seal(content, row=message_id),
             destination_key=self.sealer.destination_key(number.e164),
             destination_masked=number.masked,
             country=number.country,
-            source=self._source(call),
+            source=source,
             voice=voice or "",
             speed=call.speed,
             plays=call.plays,
             seconds_per_play=speech.seconds_per_play(text, call.speed),
             interruptible=call.interruptible,
-            max_attempts=call.redial.maxAttempts or REDIAL[lane].max_attempts,
+            max_attempts=call.redial.maxAttempts or REDIAL[kind].max_attempts,
             spare_attempts=0 if call.redial.maxAttempts else _SPARE_ATTEMPTS,
             redial_unknown=call.redial.onUnknown == "redial",
             endpoint_id=endpoint_id,
@@ -103,7 +107,8 @@ class Intake:
             warnings=warnings,
             scheduled_at=scheduled_at,
             expires_at=call.expiresAt,
-            ttl_s=None if call.expiresAt else call.ttlSeconds or _TTL_S[lane],
+            ttl_s=None if call.expiresAt else call.ttlSeconds or _TTL_S[kind],
+            test_type=kind if is_test else None,
         )
 
     def _text(self, call: CallRequest, errors: _Errors, warnings: list[str]) -> str:
@@ -128,6 +133,16 @@ class Intake:
         begins = max(begins, now)
         if call.expiresAt is not None and not _SHORTEST_TTL <= call.expiresAt - begins <= _LONGEST_TTL:
             errors.add("expiresAt", "must lie 15 seconds to 1 day after the call may begin")
+
+    def _rings_at(
+        self, call: CallRequest, owner: KeyOwner, number: phone.PhoneNumber, source: str, warnings: list[str]
+    ) -> datetime | None:
+        """When to call, quiet hours kept; what is stopped until then is refused."""
+        scheduled_at = self._waited(call, owner, number.country, warnings)
+        if self.switches is not None:
+            called = Called(owner.provider_id, call.lane, source, number.country, number.e164)
+            self.switches.check(called, scheduled_at, self.now())
+        return scheduled_at
 
     def _waited(self, call: CallRequest, owner: KeyOwner, country: str, warnings: list[str]) -> datetime | None:
         """When to call, quiet hours kept."""

@@ -10,10 +10,10 @@ from typing import Final
 from ingress import admission
 from ingress.admission import Inflow, Speed
 from shared.backlog import Backlog
-from shared.lifecycle import Lane
+from shared.lifecycle import TYPES, Lane
 
 _OTP: Final = frozenset({Lane.OTP})
-_BULK: Final = frozenset(Lane) - _OTP
+_BULK: Final = frozenset(TYPES) - _OTP
 
 #: How fast the past fades, in seconds: of a rate, of how long calls last, of the time from accepting to dialling.
 _RATE_FADES_S: Final = 3.0

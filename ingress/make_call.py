@@ -21,7 +21,8 @@ from shared.db.group_commit import Overloaded
 from shared.db.queries import accept
 from shared.db.queries.accept import Accepted, NewMessage
 from shared.db.queries.providers import KeyOwner
-from shared.lifecycle import DOUBTFUL, IN_FLIGHT, WAITING, Status
+from shared.lifecycle import DOUBTFUL, IN_FLIGHT, WAITING, Lane, Mode, Status
+from shared.reasons import Reason
 from shared.strand import aside
 from shared.times import rfc3339
 
@@ -122,7 +123,7 @@ def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage | _Refusal | Prob
         call = site.intake.read(body)
     except Problem as problem:
         return problem
-    fingerprint = site.intake.fingerprint(body)
+    fingerprint = site.intake.fingerprint(body, owner.mode)
     try:
         row = site.intake.row(call, fingerprint, owner, site.voices.value)
         site.guards.guard.admit(row, phone.read(call.customerPhone), owner, site.forecast.now())
@@ -137,6 +138,8 @@ def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage | _Refusal | Prob
 
 
 def _check_deadline(site: Site, row: NewMessage) -> None:
+    if row.test_type is not None:
+        return  # it waits for nobody, and nobody for it
     now = site.forecast.now()
     begins = max(now, row.scheduled_at.timestamp() if row.scheduled_at else now)
     deadline = row.expires_at.timestamp() if row.expires_at else begins + (row.ttl_s or 0)
@@ -155,7 +158,11 @@ def _told(site: Site, accepted: Accepted) -> admission.Estimate:
     """What was found when the message was let in; for one that waits already, what holds now."""
     if promised := site.forecast.promised(accepted.id):
         return promised
+    if accepted.reason == Reason.DIALING_STOPPED:
+        return admission.UNTOLD
     begins = accepted.due_at.timestamp() if accepted.due_at else 0.0
+    if accepted.lane == Lane.TEST:
+        return admission.Estimate(begins, begins < accepted.deadline.timestamp(), begins)
     asked = admission.Asked(accepted.lane, accepted.provider_id, begins, accepted.deadline.timestamp())
     return site.forecast.estimate(asked)
 
@@ -212,6 +219,7 @@ def _data(site: Site, accepted: Accepted, answer: placements.Answer | None) -> d
         "willMeetDeadline": told.will_meet_deadline if told else None,
         "warnings": accepted.warnings,
         "links": {"self": f"/v1/messages/{accepted.id}"},
+        **({"mode": Mode.TEST} if accepted.lane == Lane.TEST else {}),
     }
 
 

@@ -14,7 +14,7 @@ import phonenumbers
 
 from ingress.problems import LONGEST_NAME, MOST_ERRORS, MemberError, invalid, unknown_member
 from shared.db.queries.message_list import Place, Wanted
-from shared.lifecycle import Lane, Status
+from shared.lifecycle import TYPES, Lane, Mode, Status
 from shared.times import parse_time
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -75,6 +75,16 @@ def _words(kind: type[_Word], value: str) -> Sequence[_Word]:
     return [kind(word) for word in _listed(value, known, f"{', '.join(known)}; several with commas between")]
 
 
+def _types(value: str) -> Sequence[Lane]:
+    return [Lane(word) for word in _listed(value, TYPES, f"{', '.join(TYPES)}; several with commas between")]
+
+
+def _mode(value: str) -> Mode:
+    if value not in {*Mode}:
+        raise ValueError(f"must be {' or '.join(Mode)}")
+    return Mode(value)
+
+
 def _countries(value: str) -> Sequence[str]:
     expected = "ISO alpha-2 country codes such as SG; several with commas between"
     return _listed(value.upper(), phonenumbers.SUPPORTED_REGIONS, expected)
@@ -113,7 +123,8 @@ def _place(place_of: Callable[[str], Place | None], value: str) -> Place:
 
 _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "status": partial(_words, Status),
-    "type": partial(_words, Lane),
+    "type": _types,
+    "mode": _mode,
     "country": _countries,
     "since": _moment,
     "until": _moment,

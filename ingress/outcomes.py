@@ -12,6 +12,7 @@ from ingress.site import Site
 from shared.db.database import DatabaseAway
 from shared.db.queries import outcomes
 from shared.ids import is_id
+from shared.lifecycle import Mode
 from shared.times import rfc3339
 
 
@@ -25,9 +26,12 @@ def outcome_routes(site: Site) -> Blueprint:
         verified = _verified(bodies.parse(bodies.read(request, bodies.CALL_LIMIT)))
         if not is_id("msg", id_):
             raise _missing()
+        only = owner.mode is Mode.TEST
         try:
             told = site.services.database.run(
-                lambda c: outcomes.report(c, owner.provider_id, id_, verified=verified), alone=True, patience_s=0.5
+                lambda c: outcomes.report(c, owner.provider_id, id_, verified=verified, tests_only=only),
+                alone=True,
+                patience_s=0.5,
             )
         except DatabaseAway:
             raise Problem("unavailable", "The database does not answer.", retry_after_s=1) from None

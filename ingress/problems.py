@@ -20,12 +20,15 @@ LONGEST_NAME: Final = 64
 CODES: Final[Mapping[str, tuple[int, str]]] = {
     "invalid_json": (400, "The body is not acceptable JSON"),
     "unauthorized": (401, "A valid key is needed"),
+    "forbidden": (403, "This key may not do that"),
     "prefix_quarantined": (403, "This range of numbers is not called for now"),
     "not_found": (404, "There is nothing here"),
     "method_not_allowed": (405, "This address does not take that method"),
     "request_timeout": (408, "The request did not come in time"),
     "not_reportable": (409, "This message has no outcome yet"),
     "message_id_reused": (409, "This messageId was used for another request"),
+    "too_many_keys": (409, "There are as many keys as there may be"),
+    "key_in_use": (409, "This key is the one that asks"),
     "body_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body must be JSON"),
     "invalid_request": (422, "The request is not valid"),
@@ -33,6 +36,8 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "number_not_allowed": (422, "This kind of number may not be called"),
     "quiet_hours": (422, "It is quiet hours until the deadline"),
     "source_not_allowed": (422, "This caller id is not configured"),
+    "too_many_failures": (429, "Too many failed logins"),
+    "daily_cap_reached": (429, "The day's calls are used up"),
     "number_limit": (429, "This number was called often enough for now"),
     "prefix_limit": (429, "This range of numbers was called often enough for now"),
     "provider_limit": (429, "You sent as much as you may for now"),
@@ -40,6 +45,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "overloaded": (503, "Too many requests at once"),
     "unavailable": (503, "The message could not be stored"),
     "deadline_unreachable": (503, "The call could not be placed in time"),
+    "dialing_stopped": (503, "Such calls are stopped for now"),
 }
 
 

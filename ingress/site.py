@@ -14,6 +14,7 @@ from ingress.guards import Guards, build_guards
 from ingress.intake import Intake
 from ingress.placements import Placements
 from ingress.spool import Spool
+from ingress.switches import Switches, read
 from shared import failpoints, jobs, phone
 from shared.backlog import Backlog
 from shared.db.group_commit import Bounds, GroupCommitter
@@ -21,7 +22,7 @@ from shared.db.queries import accept, backlog, inbox, voices
 from shared.db.queries.accept import Accepted, NewMessage
 from shared.db.queries.inbox import RawEvent
 from shared.lifecycle import TO_DIAL, Lane
-from shared.services import Services
+from shared.services import Services, pace_of
 from shared.settings import Settings
 from shared.voices import Voices
 
@@ -81,7 +82,7 @@ def build_site(services: Services) -> Site:
         services=services,
         providers=ProviderAuth(database, settings),
         webhooks=WebhookAuth(settings),
-        intake=Intake(settings, services.sealer, phone.country_of(settings.sources[0]) or "", forecast.now),
+        intake=_intake(services, forecast),
         messages=GroupCommitter("messages", store, after=ring_lanes, bounds=limits(waiting=4000)),
         events=events,
         spool=Spool(settings.spool_dir, events),
@@ -95,6 +96,13 @@ def build_site(services: Services) -> Site:
         forecast=forecast,
         guards=build_guards(services, forecast.now),
     )
+
+
+def _intake(services: Services, forecast: Forecast) -> Intake:
+    settings, pace = services.settings, pace_of(services.settings)
+    own_country = phone.country_of(settings.sources[0]) or ""
+    switches = Switches(lambda: services.database.run(partial(read, pace=pace), alone=True))
+    return Intake(settings, services.sealer, own_country, forecast.now, switches)
 
 
 def _forecast(services: Services) -> Forecast:

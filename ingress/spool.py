@@ -77,6 +77,8 @@ class Spool:
 
     def _open(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._folder.stat().st_mode & 0o077:
+            self._folder.chmod(0o700)  # made by somebody else
         path = self._folder / f"{new_id('spool')}.jsonl"
         unnamed = path.with_suffix(".new")
         handle = os.open(unnamed, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)

@@ -31,6 +31,8 @@ redis.call('hset', KEYS[2], ARGV[1], ARGV[2])
 redis.call('rpush', KEYS[1], ARGV[1])
 return 1
 """
+#: What a consumer's connection is called, so that Redis can tell which queues somebody listens to.
+CONSUMER_NAME: Final = "ringpost:{}"
 #: Seconds between a consumer's own looks while Redis is away.
 _SELF_RING_S: Final = 0.5
 
@@ -103,7 +105,9 @@ class WakeUpConsumer(_RedisConsumer):
         self._is_free = threading.Event()
         self._sleep_s = timeout / 1000
         # BLPOP needs a client that waits longer than the block lasts.
-        self._waiter = connect(broker.url, timeout_s=self._sleep_s + broker.timeout_s)
+        self._waiter = connect(
+            broker.url, timeout_s=self._sleep_s + broker.timeout_s, name=CONSUMER_NAME.format(queue_name)
+        )
         self._is_away = False
         self._queue = f"{broker.namespace}:{queue_name}"
         self._last_self_ring = 0.0
@@ -181,7 +185,7 @@ class ConsumerWatch(dramatiq.Middleware):
                 return
 
 
-def connect(url: str, *, timeout_s: float) -> redis.Redis:
+def connect(url: str, *, timeout_s: float, name: str | None = None) -> redis.Redis:
     """A client with a pool of our own making: bounded waits, no hidden retries (a replayed push rings twice)."""
     pool = redis.ConnectionPool.from_url(
         url,
@@ -189,6 +193,7 @@ def connect(url: str, *, timeout_s: float) -> redis.Redis:
         socket_connect_timeout=min(timeout_s, 1.0),
         retry=Retry(NoBackoff(), 0),
         health_check_interval=15,
+        client_name=name,
         **({} if url.startswith("unix:") else {"socket_keepalive": True}),
     )
     return redis.Redis(connection_pool=pool)

@@ -47,11 +47,14 @@ class CallbackEvent:
     key_pressed: str | None
     mos: float | None
     metadata: Mapping[str, str] = field(repr=False)
+    is_test: bool = False
 
 
 def body(event: CallbackEvent) -> bytes:
     """
     Write the callback's JSON: always every member, in this order, null for what is not known.
+
+    Only a test message's has ``mode`` besides.
 
     Raises:
         ValueError: A time without a zone, or a number that JSON has no word for.
@@ -113,6 +116,7 @@ def _signature(secret: str, webhook_id: str, at_utc: datetime, text: str) -> str
 
 
 def _data(event: CallbackEvent) -> dict[str, Any]:
+    mode = {"mode": "test"} if event.is_test else {}
     return {
         "id": event.id,
         "messageId": event.message_id,
@@ -131,6 +135,7 @@ def _data(event: CallbackEvent) -> dict[str, Any]:
         "keyPressed": event.key_pressed,
         "quality": {"mos": event.mos},
         "metadata": dict(event.metadata),
+        **mode,
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +19,7 @@ import structlog
 
 from shared import failpoints
 from shared.broker import WakeUpBroker
-from shared.lifecycle import Lane
+from shared.lifecycle import TYPES, Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,12 @@ class Job:
     args: tuple[str, ...] = ()
 
 
-PLACE_CALLS: Final = {lane: Job("place_calls", f"place_calls.{lane}", (lane.value,)) for lane in Lane}
+PRETEND_CALLS: Final = Job("pretend_calls", "pretend_calls")
+#: By lane.
+PLACE_CALLS: Final[Mapping[Lane, Job]] = {
+    **{lane: Job("place_calls", f"place_calls.{lane}", (lane.value,)) for lane in TYPES},
+    Lane.TEST: PRETEND_CALLS,
+}
 RECONCILE_EVENTS: Final = Job("reconcile_events", "reconcile_events")
 DELIVER_CALLBACKS: Final = Job("deliver_callbacks", "deliver_callbacks")
 

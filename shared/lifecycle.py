@@ -15,11 +15,32 @@ from typing import Any, Final
 
 
 class Lane(StrEnum):
-    """A message's type: which queue it waits in, how long it lives, how often it is redialled."""
+    """
+    Which queue a message waits in; but for the last one also its type: how long it lives, how often it is redialled.
+
+    Test messages of every type wait in a lane of their own: their calls are pretended, so they wait for no pace.
+    """
 
     OTP = "otp"
     ALERT = "alert"
     NOTIFICATION = "notification"
+    TEST = "test"
+
+
+#: The lanes whose messages ring phones, which are the types that a message may have.
+TYPES: Final[tuple[Lane, ...]] = tuple(lane for lane in Lane if lane is not Lane.TEST)
+
+
+class Mode(StrEnum):
+    """What a key may do, and with it each message that it sends: ring phones, or pretend to."""
+
+    LIVE = "live"
+    TEST = "test"
+
+
+def mode_of(lane: str) -> Mode:
+    """The mode of a message in *lane*."""
+    return Mode.TEST if lane == Lane.TEST else Mode.LIVE
 
 
 class Status(StrEnum):
@@ -64,6 +85,7 @@ class Event(StrEnum):
     SESSION_TO_REDIAL = "session_to_redial"
     DOUBT_TO_REDIAL = "doubt_to_redial"
     DEADLINE_PASSED = "deadline_passed"
+    CAP_REACHED = "cap_reached"
     DOUBT_REMAINED = "doubt_remained"
     SUMMARY_MISSING = "summary_missing"
     CANCEL_ASKED = "cancel_asked"
@@ -112,6 +134,8 @@ TRANSITIONS: Final[Mapping[Event, Transition]] = {
     Event.SESSION_TO_REDIAL: _from(*IN_FLIGHT, to=Status.QUEUED),
     Event.DOUBT_TO_REDIAL: _from(Status.DIAL_UNKNOWN, to=Status.QUEUED),
     Event.DEADLINE_PASSED: _from(Status.SCHEDULED, Status.QUEUED, to=Status.EXPIRED),
+    # Too many calls were made today, and the deadline comes before the next day.
+    Event.CAP_REACHED: _from(Status.QUEUED, to=Status.BLOCKED),
     # The deadline passed while a redial waited, but the doubtful call before it may have been heard.
     Event.DOUBT_REMAINED: _from(Status.QUEUED, to=Status.UNDETERMINED),
     Event.SUMMARY_MISSING: _from(Status.DIAL_UNKNOWN, Status.PLACED, Status.ANSWERED, to=Status.UNDETERMINED),

@@ -1,16 +1,34 @@
-"""Logs: one fixed event name, then fields. Never a text, a code or a full number."""
+"""
+Logs: one fixed event name, then fields. Never a text, a code, a full number or a credential.
+
+Whoever logs leaves them out; what a library or an error says passes through a second net here.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
 import sys
+import threading
+from collections.abc import Mapping
+from types import TracebackType
 from typing import Any, Final
 
 import structlog
 
-#: Runs of digits as long as a phone number: the second net, for what a library may say.
-_NUMBERS: Final = re.compile(r"(?<![0-9A-Za-z_.-])\+?[0-9]{7,15}(?![0-9A-Za-z_])")
+#: Runs of digits as long as a phone number; behind a plus also with what people write between them.
+_NUMBERS: Final = re.compile(
+    r"\+[0-9](?:[ ().-]{0,2}[0-9]){7,14}(?![0-9])|(?<![0-9A-Za-z_.-])[0-9]{7,15}(?![0-9A-Za-z_])"
+)
+#: What stands behind the name of the header, or behind its scheme.
+_CREDENTIALS: Final = re.compile(
+    r"(?i)(authorization['\"]?\s*[:=,]\s*(?:b?['\"])?(?:(?:basic|bearer)\s+)?)[^\s'\",;}\])]+"
+    r"|(\b(?:basic|bearer)\s+)[^\s'\",;}\])]{8,}"
+)
+_MASK: Final = "****"
+_DEEPEST: Final = 5
+#: An integer from here on may be a phone number; what we count and measure is less.
+_LEAST_NUMBER: Final = 10**9
 
 
 def configure(log_format: str, level: str) -> None:
@@ -26,7 +44,7 @@ def configure(log_format: str, level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        _mask_numbers,
+        _mask,
     ]
     renderer: Any = (
         structlog.processors.JSONRenderer(default=str)
@@ -49,12 +67,44 @@ def configure(log_format: str, level: str) -> None:
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
         )
     )
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_of_thread
     # The libraries speak up only when something is wrong: their INFO is a line per request.
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
 
 
-def _mask_numbers(_logger: Any, _method: str, event: Any) -> Any:
+def _mask(_logger: Any, _method: str, event: Any) -> Any:
     for key, value in event.items():
-        if isinstance(value, str) and key != "timestamp":
-            event[key] = _NUMBERS.sub("****", value)
+        if key != "timestamp":
+            event[key] = masked(value)
     return event
+
+
+def masked(value: Any, depth: int = 0) -> Any:
+    """*value* without anything that looks like a phone number or a credential, however deep inside it."""
+    if isinstance(value, str):
+        value = _NUMBERS.sub(_MASK, value)
+        # Most of what is logged is a word or an id.
+        return _CREDENTIALS.sub(rf"\1\2{_MASK}", value) if " " in value or "=" in value else value
+    if value is None or isinstance(value, bool | float | int):
+        return _MASK if isinstance(value, int) and abs(value) >= _LEAST_NUMBER else value
+    if depth >= _DEEPEST:
+        return _MASK
+    if isinstance(value, Mapping):
+        return {masked(name, depth + 1): masked(item, depth + 1) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [masked(item, depth + 1) for item in value]
+    return masked(str(value), depth)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What Python would print as it is."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    structlog.get_logger().critical("uncaught", exc_info=(kind, error, trace))
+
+
+def _log_uncaught_of_thread(told: threading.ExceptHookArgs) -> None:
+    if told.exc_value is not None and not issubclass(told.exc_type, SystemExit):
+        _log_uncaught(told.exc_type, told.exc_value, told.exc_traceback)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.lifecycle import Lane, Status
+from shared.voice_api.pretence import PRETENDED_SUBACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,15 @@ class Candidate:
     version: str = ""  # of the attempt and the message, as read
 
 
+def is_pretended(candidate: Candidate) -> bool:
+    """Whether no call of 8x8's was asked for: only summaries of our own may be of it."""
+    return candidate.subaccount_id == PRETENDED_SUBACCOUNT
+
+
+def _is_of(subaccount_id: str | None, candidate: Candidate) -> bool:
+    return not is_pretended(candidate) if subaccount_id is None else subaccount_id == candidate.subaccount_id
+
+
 def choose(
     candidates: Sequence[Candidate],
     *,
@@ -52,7 +62,7 @@ def choose(
     fitting = [
         candidate
         for candidate in candidates
-        if subaccount_id in (None, candidate.subaccount_id)
+        if _is_of(subaccount_id, candidate)
         and destination_key in (None, candidate.destination_key)
         and source in (None, candidate.source)
     ]

@@ -23,6 +23,8 @@ class Pace:
     max_in_flight: int
     lease_s: float
     ring_s: float
+    daily_calls: int | None = None  # of all providers together, by UTC's day; None: any number
+    provider_daily_calls: int | None = None  # of one that has no number of its own
 
 
 #: A refusal takes one step back: a line, or this share of many lines.

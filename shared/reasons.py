@@ -36,6 +36,8 @@ class Reason(StrEnum):
     OPTED_OUT = "opted_out"
     CANCELED_BY_SENDER = "canceled_by_sender"
     DEADLINE_PASSED = "deadline_passed"
+    DIALING_STOPPED = "dialing_stopped"
+    DAILY_CAP = "daily_cap"
     LEASE_LAPSED = "lease_lapsed"
     HISTORY_LOST = "history_lost"
     NO_SUMMARY = "no_summary"
@@ -61,6 +63,8 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     Reason.OPTED_OUT: Meaning(False, Party.RECIPIENT, "The person asked not to be called."),
     Reason.CANCELED_BY_SENDER: Meaning(False, Party.SENDER, "The sender canceled the message."),
     Reason.DEADLINE_PASSED: Meaning(True, Party.SERVICE, "The deadline passed before the call could be placed."),
+    Reason.DIALING_STOPPED: Meaning(True, Party.POLICY, "The operator has stopped such calls for now."),
+    Reason.DAILY_CAP: Meaning(True, Party.POLICY, "The day's calls were used up; the next day begins at midnight UTC."),
     Reason.LEASE_LAPSED: Meaning(False, Party.SERVICE, "A worker stopped while placing the call; it may have rung."),
     Reason.HISTORY_LOST: Meaning(
         False, Party.SERVICE, "The database lost its last seconds, in which the call may have been placed."
@@ -88,6 +92,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     UpstreamReason.UNREACHABLE: Meaning(True, Party.UPSTREAM, "8x8 could not be reached."),
     UpstreamReason.SUPPRESSED: Meaning(False, Party.POLICY, "The number is on a list of numbers not to be called."),
     UpstreamReason.LEASE_LOST: Meaning(True, Party.SERVICE, "The worker came too late to place the call."),
+    UpstreamReason.KEY_MISSING: Meaning(True, Party.SERVICE, "The worker had no key to open the text with."),
 }
 
 

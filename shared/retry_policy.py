@@ -49,10 +49,12 @@ class RedialPolicy:
 
 
 # Alerts and notifications spread their attempts evenly: three in 30 minutes, two in 2 hours.
+# How often a test message is redialled follows from its type; nobody waits for a phone to be free again.
 REDIAL: Final[Mapping[str, RedialPolicy]] = {
     "otp": RedialPolicy(max_attempts=2, waits=(timedelta(seconds=5),)),
     "alert": RedialPolicy(max_attempts=3, waits=(timedelta(minutes=10),)),
     "notification": RedialPolicy(max_attempts=2, waits=(timedelta(hours=1),)),
+    "test": RedialPolicy(max_attempts=1, waits=(timedelta(seconds=1),)),
 }
 
 

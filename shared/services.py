@@ -67,7 +67,7 @@ def build_services(
         database=Database(settings.database_url, application=application, pool_size=pool_size),
         broker=broker,
         doorbell=Doorbell(broker),
-        sealer=Sealer(settings.ringpost_data_key.get_secret_value()),
+        sealer=Sealer(*settings.data_keys),
         voice_api=build_voice_api(settings),
         callbacks_edge=HttpEdge(Route(AddressGuard(settings.callback_networks))),
     )
@@ -103,6 +103,8 @@ def pace_of(settings: Settings) -> Pace:
         max_in_flight=settings.max_calls_in_flight,
         lease_s=settings.call_lease_seconds,
         ring_s=settings.ring_seconds,
+        daily_calls=settings.daily_calls,
+        provider_daily_calls=settings.provider_daily_calls,
     )
 
 

@@ -6,29 +6,38 @@ Every choice an operator has. Read once at a process's front door, then passed o
 
 from __future__ import annotations
 
-import base64
-import binascii
 import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
-from shared.sending_rules import parse_number_limits
+from shared import secret_values
+from shared.settings_rules import SettingsRules
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Words = Annotated[tuple[str, ...], NoDecode]
 
-_DATA_KEY_BYTES: Final = 32
+#: What may also come from a file, as NAME_FILE.
+SECRET_FIELDS: Final = (
+    "eight_x_eight_api_key",
+    "webhook_auth_token",
+    "webhook_auth_token_old",
+    "metrics_token",
+    "ringpost_data_key",
+    "ringpost_data_key_old",
+    "database_url",
+    "redis_url",
+)
 
 
 class SettingsError(Exception):
     """The environment is incomplete or wrong; the text names every problem, a line each."""
 
 
-class Settings(BaseSettings):
+class Settings(SettingsRules):
     """One field per environment variable, whose name is the field's in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_file=".env", hide_input_in_errors=True)
@@ -52,6 +61,10 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="postgresql://…; unset: the embedded PostgreSQL.")
     redis_url: str | None = Field(None, description="redis://…; unset: the embedded Valkey.")
     ringpost_data_key: SecretStr = Field(description="32 random bytes in base64; encrypts texts and numbers.")
+    ringpost_data_key_old: SecretStr | None = Field(
+        None,
+        description="Another data key, only read with, while the key is being changed: `ringpost keys new-data`.",
+    )
     ringpost_data_dir: Path = Field(Path(".ringpost"), description="Embedded engines and the webhook spool.")
     host: str = Field("127.0.0.1", description="Address that the ingress listens on.")
     port: int = Field(5678, ge=0, le=65535, description="Port that the ingress listens on.")
@@ -62,6 +75,15 @@ class Settings(BaseSettings):
     )
     dials_per_second: float = Field(50, gt=0, description="Callflows a second at most; 429 slows them down.")
     max_calls_in_flight: int = Field(500, ge=1, description="Calls up at once at most; -2010 makes them fewer.")
+    provider_daily_calls: int = Field(
+        100_000,
+        ge=0,
+        description="Calls a provider may make in a day (UTC), redials too, unless `ringpost providers cap` says"
+        " otherwise: a stolen key cannot run up the bill without end.",
+    )
+    daily_calls: int | None = Field(
+        None, ge=0, description="Calls that all providers together may make in a day (UTC); unset: any number."
+    )
     callback_allowed_networks: Words = Field(
         (), description="Private networks that callbacks may reach, e.g. 127.0.0.0/8; http is allowed there."
     )
@@ -92,6 +114,12 @@ class Settings(BaseSettings):
     )
     quarantine_seconds: float = Field(86400, gt=0, description="How long a range stays in quarantine unless released.")
     legacy_admin_auth: bool = Field(False, description="Accept the demo's login admin:WEBHOOK_AUTH_TOKEN.")
+    auth_failures_per_minute: int = Field(
+        30, ge=1, description="Failed logins a minute from one address, and with one key; then they get 429, unread."
+    )
+    test_call_seconds: float = Field(
+        2, ge=0, description="Until the outcome of a test key's pretended call comes; slow ones take ten times that."
+    )
     message_max_length: int = Field(1000, ge=1, le=3000, description="Longest message, in code points.")
     default_language: str = Field("en-US", description="BCP 47 tag, when a request names neither language nor voice.")
     default_voice: str = Field("en-US-BenjaminRUS", description="8x8 speech profile of the default language.")
@@ -147,85 +175,9 @@ class Settings(BaseSettings):
         3600, gt=0, description="How long a webhook of an unknown call session is tried again."
     )
     inbox_retention_seconds: float = Field(604800, gt=0, description="How long processed webhooks are kept.")
-
-    @field_validator(
-        "outbound_phone_number",
-        "webhook_allowed_ips",
-        "callback_allowed_networks",
-        "allowed_countries",
-        "denied_prefixes",
-        "callback_schedule",
-        mode="before",
+    retention_days: int = Field(
+        90, ge=1, le=3650, description="Messages that ended longer ago are counted by day, and deleted."
     )
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
-
-    @field_validator("outbound_phone_number")
-    @classmethod
-    def _caller_ids(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or not all(word.lstrip("+").isdigit() for word in value):
-            raise ValueError("needs phone numbers in E.164, comma-separated")
-        return tuple("+" + word.lstrip("+") for word in value)
-
-    @field_validator("allowed_countries")
-    @classmethod
-    def _countries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(word == "*" or (len(word) == 2 and word.isascii() and word.isalpha()) for word in value):
-            raise ValueError("needs ISO alpha-2 codes such as SG,US, or *")
-        return tuple(word.upper() for word in value)
-
-    @field_validator("denied_prefixes")
-    @classmethod
-    def _prefixes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(word.startswith("+") and word[1:].isascii() and word[1:].isdecimal() for word in value):
-            raise ValueError("needs beginnings of numbers such as +2357, comma-separated")
-        return value
-
-    @field_validator("number_limits")
-    @classmethod
-    def _number_limits(cls, value: str) -> str:
-        parse_number_limits(value)
-        return value
-
-    @field_validator("webhook_allowed_ips", "callback_allowed_networks")
-    @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for word in value:
-            ipaddress.ip_network(word)
-        return value
-
-    @field_validator("callback_schedule")
-    @classmethod
-    def _seconds(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(float(word) >= 0 for word in value):
-            raise ValueError("needs seconds, comma-separated")
-        return value
-
-    @field_validator("ringpost_data_key")
-    @classmethod
-    def _key(cls, value: SecretStr) -> SecretStr:
-        try:
-            raw = base64.b64decode(value.get_secret_value(), validate=True)
-        except binascii.Error:
-            raw = b""
-        if len(raw) != _DATA_KEY_BYTES:
-            raise ValueError("needs 32 bytes in base64; make one with: openssl rand -base64 32")
-        return value
-
-    @field_validator("webhook_auth_token", "eight_x_eight_api_key")
-    @classmethod
-    def _not_empty(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().strip():
-            raise ValueError("must not be empty")
-        return value
-
-    @field_validator(
-        "webhook_auth_token_old", "metrics_token", "database_url", "redis_url", "webhook_base_url", mode="before"
-    )
-    @classmethod
-    def _empty_is_unset(cls, value: Any) -> Any:
-        return None if isinstance(value, str) and not value.strip() else value
 
     @model_validator(mode="after")
     def _lease_outlives_the_post(self) -> Self:
@@ -244,16 +196,27 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: Something is missing or wrong; every problem at once, values left out.
         """
+        names = {field.upper(): field for field in SECRET_FIELDS}
+        values, problems = secret_values.from_files(os.environ, names)
+        known = {names[name]: value for name, value in values.items()} | known
         try:
-            return cls(**known)
+            settings = cls(**known)
         except ValidationError as error:
-            problems = [_problem(item["loc"], item["msg"]) for item in error.errors(include_input=False)]
-            raise SettingsError("\n".join(problems)) from None
+            problems += [_problem(item["loc"], item["msg"]) for item in error.errors(include_input=False)]
+        if problems:
+            raise SettingsError("\n".join(problems))
+        return settings
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The caller ids, E.164."""
         return self.outbound_phone_number
+
+    @property
+    def data_keys(self) -> tuple[str, ...]:
+        """The key that seals, then the one that is only read with."""
+        keys = (self.ringpost_data_key, self.ringpost_data_key_old)
+        return tuple(key.get_secret_value() for key in keys if key is not None)
 
     @property
     def callback_networks(self) -> tuple[Network, ...]:

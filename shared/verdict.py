@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from shared import retry_policy, speech
 from shared.lifecycle import Event, Move, Status
-from shared.matching import Candidate
+from shared.matching import Candidate, is_pretended
 from shared.reasons import Reason
 from shared.times import rfc3339
 from shared.voice_api.codes import Disposition, ErrorRule, Scope, Verdict, error_rule
@@ -180,8 +180,8 @@ def after_summary(summary: SessionSummary, attempt: Candidate, timing: Timing, *
     ending = _ending(summary, attempt)
     settlement = _settlement(summary, attempt)
     rule = error_rule(summary.error_code)
-    dialled = summary.session_status != "ERROR" or summary.connected_at is not None
-    proven = attempt.source if dialled else None
+    dialled = summary.session_status != "ERROR" or summary.connected_at is not None or is_pretended(attempt)
+    proven = attempt.source if dialled and not is_pretended(attempt) else None
     pause = attempt.source if not dialled and rule.scope is Scope.SOURCE else None
     refused = attempt.attempt_id if not dialled and rule.over_capacity else None
     if not attempt.is_current and ending.event is not Event.SESSION_COMPLETED:

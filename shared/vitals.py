@@ -1,75 +1,99 @@
 """
 The figures that alarms go by, of PostgreSQL, Redis and the spool's disk: for ``GET /metrics`` and ``ringpost status``.
 
-They are gauges, read where the truth is, so that any process can answer for all.
+They are gauges, read where the truth is, so that any process can answer for all. :mod:`shared.alarms` judges them.
 """
 
 from __future__ import annotations
 
 import shutil
+import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import redis
+import structlog
 
 from shared import jobs
+from shared.broker import CONSUMER_NAME
 from shared.db import vitals
 from shared.db.database import Database, is_away
 
-#: Beyond this, in seconds, clocks are an alarm.
-CLOCK_LIMIT_S: Final = 2.0
-#: Beyond these shares, Redis's memory and the spool's disk are one.
-MEMORY_LIMIT: Final = 0.6
-DISK_LIMIT: Final = 0.8
+#: So long each part may take, in seconds: beyond it the part is not known, and whoever asks has waited enough.
+PATIENCE_S: Final = 2.0
+#: What is written to see whether the spool's disk takes anything, in bytes: a block, more than most webhooks.
+_PROBE: Final = bytes(4096)
 
-#: Names of the gauges that are not `ringpost_<figure>`, and what each means.
-_HELP: Final[Mapping[str, str]] = {
-    "database_up": "PostgreSQL answered.",
-    "redis_up": "Redis answered.",
-    "overdue_seconds": "Age of the longest overdue message, by status.",
-    "dial_unknown_messages": "Messages of which nobody knows whether a phone rang; counted up to 10000.",
-    "dial_unknown_oldest_seconds": "Age of the oldest of them.",
-    "held_messages": "Of them, those held back since PostgreSQL was promoted.",
-    "unmatched_events": "Webhooks of a call session that nobody knows.",
-    "unmatched_oldest_seconds": "Age of the oldest of them.",
-    "parked_events": "Webhooks set aside after failing or killing their worker.",
-    "parked_callbacks": "Callbacks set aside after their last try.",
-    "sweeper_silent_seconds": "Time since a sweeper gave a sign of life.",
-    "sweeper_clock_off_seconds": "Largest difference between a sweeper's clock and PostgreSQL's.",
-    "clock_ahead_seconds": "PostgreSQL's clock before this process's.",
-    "undetermined_share": "Of the messages that ended in the last hour, those that ended undetermined.",
-    "answer_share": "Of the calls that rang and ended in the last hour, those that were heard.",
-    "quarantined_ranges": "Ranges of numbers that are not called, as calls to them look like toll fraud.",
-    "fallen_heard_share": "Of the calls of a provider to a country, those that were heard, where far fewer than usual.",
-    "fallen_used_share": "Of the codes that were heard there, those that were used, where far fewer than usual.",
-    "dead_letters": "Jobs in Dramatiq's dead letter queue, which should hold none, by queue.",
-    "redis_memory_share": "Redis's memory, of what it may or can have.",
-    "spool_files": "Files of webhooks that wait for PostgreSQL.",
-    "spool_bytes": "Their size.",
-    "spool_parked_files": "Files of webhooks that could not be stored.",
-    "spool_disk_used_share": "How full the disk of the spool is.",
-    "spool_disk_free_bytes": "What is left of it.",
-}
-#: Figures that are one by label, and the label's name.
-_LABELS: Final = {
-    "overdue_seconds": "status",
-    "dead_letters": "queue",
-    "fallen_heard_share": "where",
-    "fallen_used_share": "where",
-}
+log = structlog.get_logger()
 
 
-def gather(database: Database, client: redis.Redis, spool_dir: Path) -> dict[str, Any]:
-    """Every figure that can be had now; what is away is told by ``database_up`` and ``redis_up``."""
-    return _of_database(database) | _of_redis(client) | _of_disk(spool_dir)
+class Vitals:
+    """Looks at each part from a thread of its own: one that hangs holds up neither the others nor the answer."""
+
+    def __init__(
+        self, database: Database, client: redis.Redis, spool_dir: Path, caps: Mapping[str, int | None] = vitals.NO_CAPS
+    ) -> None:
+        self._looks: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
+            "database": lambda: _of_database(database, caps),
+            "redis": lambda: _of_redis(client),
+            "disk": lambda: _of_disk(spool_dir),
+        }
+        self._threads: dict[str, threading.Thread] = {}
+
+    def read(self) -> dict[str, Any]:
+        """
+        Every figure that can be had now; for one thread at a time.
+
+        What cannot is left out: ``known`` says of each part whether it was read, ``database_up`` and ``redis_up``
+        whether they answered. Never raises, and takes no longer than :data:`PATIENCE_S`.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for part in self._looks:
+            # One look at a time: where PostgreSQL hangs, further ones would hang beside it.
+            if not (thread := self._threads.get(part)) or not thread.is_alive():
+                self._threads[part] = self._begin(part, found)
+        ends_at = time.monotonic() + PATIENCE_S
+        for thread in self._threads.values():
+            thread.join(max(0.0, ends_at - time.monotonic()))
+        return _joined(found.copy(), self._looks)  # who comes late writes into what nobody reads
+
+    def _begin(self, part: str, found: dict[str, dict[str, Any]]) -> threading.Thread:
+        def look() -> None:
+            try:
+                found[part] = self._looks[part]()
+            except Exception as error:  # noqa: BLE001  whatever it is, the other parts are told
+                found[part] = {}
+                log.error("figures_not_read", part=part, error=str(error).partition("\n")[0])  # noqa: TRY400
+
+        thread = threading.Thread(target=look, name=f"vitals-{part}", daemon=True)
+        thread.start()
+        return thread
 
 
-def _of_database(database: Database) -> dict[str, Any]:
+def _joined(found: Mapping[str, Mapping[str, Any]], parts: Iterable[str]) -> dict[str, Any]:
+    """One that answered what cannot be read is up all the same, and one that hangs is not."""
+    joined: dict[str, Any] = {"database_up": int("database" in found), "redis_up": int("redis" in found)}
+    for figures in found.values():
+        joined |= figures
+    known = {part: int(bool(found.get(part)) and joined.get(f"{part}_up") != 0) for part in parts}
+    return joined | {"known": known}
+
+
+def gather(
+    database: Database, client: redis.Redis, spool_dir: Path, caps: Mapping[str, int | None] = vitals.NO_CAPS
+) -> dict[str, Any]:
+    """Every figure that can be had now, for whoever asks once: see :meth:`Vitals.read`."""
+    return Vitals(database, client, spool_dir, caps).read()
+
+
+def _of_database(database: Database, caps: Mapping[str, int | None]) -> dict[str, Any]:
     try:
         began = time.time()
-        found = database.run(vitals.read, alone=True, patience_s=0.5)
+        found = database.run(partial(vitals.read, caps=caps), alone=True, patience_s=0.5)
     except Exception as error:
         if not is_away(error):
             raise
@@ -83,16 +107,19 @@ def _of_redis(client: redis.Redis) -> dict[str, Any]:
     try:
         with client.pipeline(transaction=False) as pipe:
             pipe.info("memory")
+            pipe.client_list()
             for queue in queues:
                 pipe.zcard(f"dramatiq:{queue}.XQ")
-            memory, *lengths = pipe.execute()
+            memory, clients, *lengths = pipe.execute()
     except (redis.RedisError, OSError):
         return {"redis_up": 0}
     bound = memory.get("maxmemory") or memory.get("total_system_memory")
+    names = [client.get("name") for client in clients]
     return {
         "redis_up": 1,
         "redis_memory_share": memory["used_memory"] / bound if bound else None,
         "dead_letters": dict(zip(queues, lengths, strict=True)),
+        "consumers": {queue: names.count(CONSUMER_NAME.format(queue)) for queue in queues},
     }
 
 
@@ -111,54 +138,16 @@ def _of_disk(folder: Path) -> dict[str, Any]:
         "spool_parked_files": len(list(folder.glob("*.parked"))),
         "spool_disk_used_share": disk.used / (disk.used + disk.free) if disk.used + disk.free else None,
         "spool_disk_free_bytes": disk.free,
+        "spool_writable": _takes_writes(there),
     }
 
 
-def alarms(figures: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each figure that somebody should look at now."""
-    if (figures.get("held_messages") or 0) > 0:
-        yield f"{figures['held_messages']} messages are held since PostgreSQL was promoted: `ringpost failover show`"
-    clock_s = max(abs(figures.get("clock_ahead_s") or 0.0), figures.get("sweeper_clock_off_s") or 0.0)
-    if clock_s > CLOCK_LIMIT_S:
-        yield f"a clock is {clock_s:.1f} s from PostgreSQL's"
-    if (figures.get("redis_memory_share") or 0.0) > MEMORY_LIMIT:
-        yield f"Redis uses {figures['redis_memory_share']:.0%} of its memory"
-    if (figures.get("spool_disk_used_share") or 0.0) > DISK_LIMIT:
-        yield f"the disk of the webhook spool is {figures['spool_disk_used_share']:.0%} full"
-    if dead := sum((figures.get("dead_letters") or {}).values()):
-        yield f"{dead} jobs lie in Dramatiq's dead letter queues, which should be empty"
-    if (figures.get("undetermined_share") or 0.0) > 0.001:
-        yield f"{figures['undetermined_share']:.1%} of the last hour's messages ended undetermined"
-    for what in ("events", "callbacks"):
-        if figures.get(f"parked_{what}"):
-            yield f"{figures[f'parked_{what}']} {what} are set aside: `ringpost parked list`"
-    yield from _frauds(figures)
-    if figures.get("spool_parked_files"):
-        yield f"{figures['spool_parked_files']} spooled webhooks cannot be stored: `ringpost parked list`"
-
-
-def _frauds(figures: Mapping[str, Any]) -> Iterator[str]:
-    yield from figures.get("fallen") or ()
-    if figures.get("quarantined_ranges"):
-        yield f"{figures['quarantined_ranges']} ranges of numbers are in quarantine: `ringpost quarantines list`"
-
-
-def _escaped(value: str) -> str:
-    """A label's value: providers are named by people."""
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def exposition(figures: Mapping[str, Any]) -> str:
-    """The figures in Prometheus's text format; those that are not known are left out."""
-    lines = []
-    named = {name.removesuffix("_s") + "_seconds" if name.endswith("_s") else name: figures[name] for name in figures}
-    for name, meaning in _HELP.items():
-        if (value := named.get(name)) is None:
-            continue
-        lines += [f"# HELP ringpost_{name} {meaning}", f"# TYPE ringpost_{name} gauge"]
-        label = _LABELS.get(name)
-        if label is None:
-            lines.append(f"ringpost_{name} {float(value):.10g}")
-        else:
-            lines += [f'ringpost_{name}{{{label}="{_escaped(key)}"}} {float(one):.10g}' for key, one in value.items()]
-    return "\n".join(lines) + "\n"
+def _takes_writes(folder: Path) -> int | None:
+    """Whether a webhook could be written there now; None for a user who may not."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+            return int(probe.write(_PROBE) == len(_PROBE))
+    except PermissionError:
+        return None
+    except OSError:
+        return 0

@@ -14,6 +14,7 @@ from shared.lifecycle import Lane
 from shared.services import Services
 from workers.deliver_callbacks import DeliverCallbacks
 from workers.place_calls import PlaceCalls
+from workers.pretend_calls import PretendCalls
 from workers.reconcile_events import ReconcileEvents
 
 log = structlog.get_logger()
@@ -24,12 +25,14 @@ class Steps:
     """The steps of one process; which of them get work is decided by the queues that it consumes."""
 
     place_calls: PlaceCalls
+    pretend_calls: PretendCalls
     reconcile_events: ReconcileEvents
     deliver_callbacks: DeliverCallbacks
 
     def stop(self) -> None:
         """Take nothing new."""
         self.place_calls.senders.stop()
+        self.pretend_calls.stop()
         self.deliver_callbacks.stop()
 
     def drain(self) -> None:
@@ -41,12 +44,17 @@ class Steps:
 def declare_actors(services: Services) -> Steps:
     """Bind every job to its step, on the process's broker."""
     deliver_callbacks = DeliverCallbacks(services)
-    steps = Steps(PlaceCalls(services), ReconcileEvents(services, deliver_callbacks), deliver_callbacks)
+    reconcile_events = ReconcileEvents(services, deliver_callbacks)
+    steps = Steps(PlaceCalls(services), PretendCalls(services), reconcile_events, deliver_callbacks)
     broker = services.broker
 
     @dramatiq.actor(actor_name="place_calls", queue_name=jobs.PLACE_CALLS[Lane.OTP].queue, broker=broker)
     def _(lane: str) -> None:
         _look_after("place_calls", lambda: steps.place_calls(Lane(lane)))
+
+    @dramatiq.actor(actor_name="pretend_calls", queue_name=jobs.PRETEND_CALLS.queue, broker=broker)
+    def _() -> None:
+        _look_after("pretend_calls", steps.pretend_calls)
 
     @dramatiq.actor(actor_name="reconcile_events", queue_name=jobs.RECONCILE_EVENTS.queue, broker=broker)
     def _() -> None:

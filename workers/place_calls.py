@@ -19,12 +19,14 @@ from sqlalchemy.exc import IntegrityError
 from shared import failpoints, jobs
 from shared.db.group_commit import Bounds, GroupCommitter
 from shared.db.queries import claim, dial
+from shared.db.queries.claimed import Claim, ClaimedCall
 from shared.db.queries.pacing import Refused
 from shared.ids import new_id
-from shared.lifecycle import REPORTED, TRANSITIONS, Lane, Move
+from shared.lifecycle import REPORTED, TRANSITIONS, TYPES, Lane, Move
 from shared.rest import Rest
-from shared.sealing import Unsealable
+from shared.sealing import Unopened, Unsealable
 from shared.services import Services, pace_of, timing_of
+from shared.stops import Stop
 from shared.verdict import Dialed, after_dial
 from shared.voice_api import callflow
 from shared.voice_api.codes import Disposition, Reason, Verdict
@@ -32,6 +34,7 @@ from workers import failover
 from workers.pacing import slow_down
 from workers.senders import Senders
 from workers.single_flight import SingleFlight
+from workers.stopped_calls import Switches, put_back
 
 #: One run looks no longer than this, in seconds: the process may have to drain. The last look rings again.
 _RUN_S: Final = 15
@@ -60,9 +63,17 @@ log = structlog.get_logger()
 class _Sent:
     """One dial attempt with its answer, on its way into the database."""
 
-    call: claim.ClaimedCall
+    call: ClaimedCall
     answer: Verdict
     move: Move
+
+
+@dataclass(frozen=True, slots=True)
+class _NotMade:
+    """A claimed call that an operator's stop forbids, on its way back."""
+
+    call: ClaimedCall
+    stop: Stop
 
 
 class PlaceCalls:
@@ -73,11 +84,12 @@ class PlaceCalls:
         self._pace = pace_of(services.settings)
         self._timing = timing_of(services.settings)
         self.senders = Senders("dial", services.settings.dial_senders)
-        self._flights = {lane: SingleFlight() for lane in Lane}
-        self._rests = {lane: Rest(_REST_ROW_S, _REST_S) for lane in Lane}
+        self._flights: dict[Lane, SingleFlight] = {lane: SingleFlight() for lane in TYPES}
+        self._rests: dict[Lane, Rest] = {lane: Rest(_REST_ROW_S, _REST_S) for lane in TYPES}
         self._lost_claims: list[str] = []
         self._giving_back = threading.Lock()
-        self._results: GroupCommitter[_Sent, None] = GroupCommitter(
+        self._switches = Switches(services.database)
+        self._results: GroupCommitter[_Sent | _NotMade, None] = GroupCommitter(
             "dial-results",
             self._record,
             bounds=Bounds(200, 100_000, patience_s=20, pause_s=0, rest_row_s=0.01, rest_s=0.1, is_awaited=False),
@@ -113,12 +125,12 @@ class PlaceCalls:
             is_full = len(claimed.calls) == asked
         self._services.doorbell.ring(jobs.PLACE_CALLS[lane])
 
-    def _claim(self, lane: Lane, wanted: int) -> claim.Claim:
+    def _claim(self, lane: Lane, wanted: int) -> Claim:
         failpoints.hit("dial.before_claim")
         self._give_back_lost_claims()
         tried: list[tuple[str, float]] = []
 
-        def one_try(connection: Connection) -> claim.Claim:
+        def one_try(connection: Connection) -> Claim:
             tried.append((new_id("claim"), time.monotonic()))
             return claim.claim(connection, self._pace, lane, wanted=wanted, claim_id=tried[-1][0])
 
@@ -128,7 +140,7 @@ class PlaceCalls:
             answered = True
         except IntegrityError:
             # Dialling for another subaccount, somebody took a destination in the same moment: look again.
-            return claim.Claim([], room=0, waiting=True)
+            return Claim([], room=0, waiting=True)
         finally:
             # The answer of a try that failed may be lost, not the claim: what it took was surely not dialled.
             self._lost_claims += [claim_id for claim_id, _ in (tried[:-1] if answered else tried)]
@@ -136,7 +148,7 @@ class PlaceCalls:
         if claimed.is_fenced:
             failover.check_in(self._services)
         for call in claimed.calls:
-            self.senders.start(partial(self._dial, call, tried[-1][1]))
+            self.senders.start(partial(self._dial, call, tried[-1][1], claimed.stops))
         return claimed
 
     def _give_back_lost_claims(self) -> None:
@@ -146,8 +158,11 @@ class PlaceCalls:
                 returned = self._services.database.run(partial(claim.give_back, claim_id=self._lost_claims[0]))
                 log.info("claim_given_back", claim_id=self._lost_claims.pop(0), messages=len(returned))
 
-    def _dial(self, call: claim.ClaimedCall, claimed_at: float) -> None:
-        answer = self._answer(call, claimed_at)
+    def _dial(self, call: ClaimedCall, claimed_at: float, stops: Sequence[Stop] = ()) -> None:
+        answer = self._answer(call, claimed_at, stops)
+        if isinstance(answer, Stop):
+            self._results.submit([_NotMade(call, answer)])
+            return
         failpoints.hit("dial.after_post")
         now = call.now + timedelta(seconds=time.monotonic() - claimed_at)
         dialed = Dialed(
@@ -164,7 +179,7 @@ class PlaceCalls:
             log.warning("dial_unknown", message_id=call.message_id, reason=answer.reason)
         self._results.submit([_Sent(call, answer, move)])
 
-    def _answer(self, call: claim.ClaimedCall, claimed_at: float) -> Verdict:
+    def _answer(self, call: ClaimedCall, claimed_at: float, stops: Sequence[Stop]) -> Verdict | Stop:
         """What 8x8 answered. Any failure before the POST surely placed no call; any after it may have."""
         if call.is_suppressed:
             return Verdict(Disposition.SUPPRESSED, Reason.SUPPRESSED)
@@ -175,17 +190,30 @@ class PlaceCalls:
         valid_s = (call.valid_until - call.now).total_seconds()
         give_up_at = claimed_at + min(lease_s, valid_s)
         try:
-            body = self._callflow(call)
+            number, body = self._callflow(call)
+        except Unopened:
+            # Somebody has the key: of workers that run with different ones while it is changed, another takes it.
+            log.error("data_key_missing", message_id=call.message_id)  # noqa: TRY400  the place says nothing
+            return Verdict(Disposition.NOT_SENT, Reason.KEY_MISSING)
         except (Unsealable, ValueError) as error:
             log.error("callflow_not_built", message_id=call.message_id, error=type(error).__name__)  # noqa: TRY400
             return Verdict(Disposition.REFUSED, Reason.CALLFLOW_INVALID)
+        stop: Stop | None = None
+
+        def may_still_send() -> bool:
+            nonlocal stop
+            stop = self._switches.stop_of(call, number, stops, claimed_at)
+            return stop is None and time.monotonic() < give_up_at
+
         try:
-            return self._services.voice_api.send_callflow(body, lambda: time.monotonic() < give_up_at)
+            answer = self._services.voice_api.send_callflow(body, may_still_send)
         except Exception:
             log.exception("dial_failed", message_id=call.message_id)
             return Verdict(Disposition.UNKNOWN, Reason.NO_REPLY)
+        return answer if stop is None else stop
 
-    def _callflow(self, call: claim.ClaimedCall) -> bytes:
+    def _callflow(self, call: ClaimedCall) -> tuple[str, bytes]:
+        """The phone to ring, and what 8x8 is sent."""
         content = json.loads(self._services.sealer.unseal(call.content, row=call.message_id))
         outbound = callflow.OutboundCall(
             source=call.source,
@@ -195,9 +223,16 @@ class PlaceCalls:
             client_request_id=call.attempt_id if self._services.settings.send_client_request_id else None,
             interruptible=call.interruptible,
         )
-        return callflow.build(outbound)
+        return outbound.destination, callflow.build(outbound)
 
-    def _record(self, sent: Sequence[_Sent], patience_s: float) -> list[None]:
+    def _record(self, done: Sequence[_Sent | _NotMade], patience_s: float) -> list[None]:
+        if stopped := [(one.call, one.stop) for one in done if isinstance(one, _NotMade)]:
+            put_back(self._services, stopped)
+        if sent := [one for one in done if isinstance(one, _Sent)]:
+            self._record_sent(sent, patience_s)
+        return [None] * len(done)
+
+    def _record_sent(self, sent: Sequence[_Sent], patience_s: float) -> None:
         results = [_result(one) for one in sent]
 
         def write(connection: Connection) -> tuple[dict[_Breaker, int], list[str], bool]:
@@ -219,7 +254,6 @@ class PlaceCalls:
         if early:
             self._services.doorbell.ring(jobs.RECONCILE_EVENTS)
         slow_down(self._services, self._pace, _refused(sent))
-        return [None] * len(sent)
 
     def _pause_refused(self, connection: Connection, sent: Sequence[_Sent]) -> dict[_Breaker, int]:
         """An account-wide refusal meets every message alike: pause instead of failing them one by one."""

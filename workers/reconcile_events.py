@@ -20,7 +20,7 @@ from shared.db.queries.pacing import Refused
 from shared.lifecycle import TO_DIAL, Lane
 from shared.matching import Candidate, choose
 from shared.rest import Rest
-from shared.sealing import Unsealable
+from shared.sealing import Unopened, Unsealable
 from shared.services import Services, pace_of, timing_of
 from shared.verdict import Finding, after_action, after_summary
 from shared.voice_api.events import CallAction, Malformed, SessionSummary, WebhookEvent, parse
@@ -42,6 +42,9 @@ _UNMATCHED_S: Final = (1.0, 60.0)
 
 #: A batch is given up after so many rounds in vain: somebody else changed its messages between look and write.
 _MOST_LOST: Final = 5
+
+#: A webhook whose key this process does not hold, while the key is being changed; another opens it.
+_UNOPENED: Final = Malformed("sealed with a key that is not held here")
 
 log = structlog.get_logger()
 
@@ -190,6 +193,8 @@ class ReconcileEvents:
     def _parsed(self, row: inbox.InboxRow) -> WebhookEvent:
         try:
             return parse(self._services.sealer.unseal(row.body, row=row.dedupe_key))
+        except Unopened:
+            return _UNOPENED
         except Unsealable:
             return Malformed("sealed with another key")
 
@@ -247,7 +252,7 @@ class ReconcileEvents:
     def _finding(self, one: _Kept, attempt: Candidate | None) -> Finding:
         event = one.event
         if isinstance(event, Malformed):
-            return Finding("malformed")
+            return Finding("unopened" if event is _UNOPENED else "malformed")
         if not isinstance(event, CallAction | SessionSummary):
             return Finding("ignored")
         if event.is_inbound:
@@ -259,17 +264,17 @@ class ReconcileEvents:
         return after_summary(event, attempt, self._timing, luck=random.random())  # noqa: S311  jitter
 
     def _outcome(self, found: _Found) -> settle.Outcome:
-        row, event = found.kept.row, found.kept.event
-        if found.attempt is not None or found.finding.result != "unmatched":
+        row, event, result = found.kept.row, found.kept.event, found.finding.result
+        if found.attempt is not None or result not in ("unmatched", "unopened"):
             attempt_id = None if found.attempt is None else found.attempt.attempt_id
-            return settle.Outcome(row.inbox_id, found.finding.result, attempt_id)
+            return settle.Outcome(row.inbox_id, result, attempt_id)
         if row.age_s > self._services.settings.unmatched_event_seconds:
-            log.warning("event_never_matched", inbox_id=row.inbox_id)
-            return settle.Outcome(row.inbox_id, "unmatched")
+            log.warning("event_never_matched", inbox_id=row.inbox_id, result=result)
+            return settle.Outcome(row.inbox_id, "parked" if result == "unopened" else result)
         least, most = _UNMATCHED_S
         return settle.Outcome(
             row.inbox_id,
-            "unmatched",
+            result,
             retry_in_s=min(most, max(least, row.age_s / 4)),
             session_id=event.session_id if isinstance(event, CallAction | SessionSummary) else None,
         )

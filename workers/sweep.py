@@ -16,16 +16,17 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from shared import failpoints, jobs, lifeline, log
+from shared.alarms import CLOCK_LIMIT_S
 from shared.db.database import Database, DatabaseAway, is_away
-from shared.db.queries import moves, poison, sweep
+from shared.db.queries import daily_calls, moves, poison, sweep
 from shared.lifecycle import DOUBTFUL, Event, Lane, Move, Status
 from shared.reasons import Reason
-from shared.services import Services, build_services, timing_of
+from shared.services import Services, build_services, pace_of, timing_of
 from shared.settings import Settings
 from shared.verdict import Dialed, Timing, doubt_due
-from shared.vitals import CLOCK_LIMIT_S
-from workers import failover
+from workers import failover, sweep_stops
 from workers.ask_log_export import keep_asking
+from workers.purge import keep_purging
 from workers.refresh_voices import keep_fresh
 from workers.tally_ends import keep_tallying
 
@@ -81,6 +82,9 @@ def _steps(services: Services) -> dict[sweep.Waiting, Callable[[], object]]:
             for status, decide in decisions.items()
         },
         **{("late", lane): partial(_move, services, partial(_past_deadline, lane), _expired) for lane in Lane},
+        ("stop_over", ""): partial(sweep_stops.let_go, services),
+        ("stopped", ""): partial(sweep_stops.hold, services),
+        ("capped", ""): partial(sweep_stops.put_off, services),
         ("held_destination", ""): lambda: database.run(sweep.free_destinations, alone=True),
         ("poison", ""): lambda: _park_events(database),
         ("silent_callback", ""): lambda: _park_callbacks(database),
@@ -91,8 +95,9 @@ def _steps(services: Services) -> dict[sweep.Waiting, Callable[[], object]]:
 def _look(services: Services) -> frozenset[sweep.Waiting] | None:
     """What waits, or None where that cannot be told: then everything is tried."""
     keep_s = services.settings.inbox_retention_seconds
+    caps = daily_calls.caps_of(pace_of(services.settings))
     try:
-        return services.database.run(partial(sweep.waiting, statuses=_SWEPT, keep_s=keep_s), alone=True)
+        return services.database.run(partial(sweep.waiting, statuses=_SWEPT, keep_s=keep_s, caps=caps), alone=True)
     except DatabaseAway:
         raise
     except Exception:  # noqa: BLE001  the steps are somebody's last hope, too
@@ -225,8 +230,13 @@ def main() -> None:
     threading.Thread(target=keep_fresh, args=(services, stop), name="voices", daemon=True).start()
     threading.Thread(target=keep_tallying, args=(services, stop), name="ends", daemon=True).start()
     threading.Thread(target=keep_asking, args=(services, stop), name="log-exports", daemon=True).start()
+    threading.Thread(target=keep_purging, args=(services, stop), name="purge", daemon=True).start()
+    is_new = True
     while True:
         try:
+            if is_new:
+                sweep_stops.look_again(services)
+                is_new = False
             sweep_once(services, process)
         except Exception as error:  # noqa: BLE001  the sweeper outlives every failure; the next round repeats the work
             if is_away(error):

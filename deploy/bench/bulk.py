@@ -72,10 +72,18 @@ def fill_waiting(connection: Connection, provider_id: str, lane: str, first: int
     )
 
 
-def fill_callbacks(connection: Connection, provider_id: str, endpoint_id: str, first: int, last: int) -> None:
-    """Delivered messages whose callbacks are due."""
+def fill_callbacks(
+    connection: Connection,
+    provider_id: str,
+    endpoint_id: str,
+    first: int,
+    last: int,
+    *,
+    are_done: bool = False,
+) -> None:
+    """Delivered messages, each told to the provider's feed, with a callback that is due, or done."""
     fill_finished(connection, provider_id, first, last)
-    span = {"first": first, "last": last, "provider": provider_id, "endpoint": endpoint_id}
+    span = {"first": first, "last": last, "provider": provider_id, "endpoint": endpoint_id, "done": are_done}
     connection.execute(
         text("""
         INSERT INTO feed_events (event_id, provider_id, sequence, message_id, type, status, facts)
@@ -87,12 +95,16 @@ def fill_callbacks(connection: Connection, provider_id: str, endpoint_id: str, f
     )
     connection.execute(
         text("""
-        INSERT INTO callbacks (callback_id, event_id, endpoint_id, message_id, state, due_at)
+        INSERT INTO callbacks (callback_id, event_id, endpoint_id, message_id, state, due_at, finished_at)
         SELECT 'cb_' || lpad(n::text, 26, '0'), 'evt_' || lpad(n::text, 26, '0'), :endpoint,
-          'msg_' || lpad(n::text, 26, '0'), 'due', now()
+          'msg_' || lpad(n::text, 26, '0'), CASE WHEN :done THEN 'done' ELSE 'due' END,
+          CASE WHEN NOT :done THEN now() END, CASE WHEN :done THEN now() END
         FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n
         """),
         span,
+    )
+    connection.execute(
+        text("UPDATE providers SET last_sequence = GREATEST(last_sequence, :last) WHERE provider_id = :provider"), span
     )
 
 

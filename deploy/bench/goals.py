@@ -80,6 +80,8 @@ GOALS: Final = (
     _most("growth.page", "1,000,000 stored against 10,000: list page", 1.3),
     _least("growth.waiting_claim", "100,000 waiting against 100: claims a second", 0.9),
     _least("growth.waiting_ring", "100,000 waiting against 100: rings a second", 0.9),
+    _most("audit.seconds", "`ringpost audit` of 1,000,000 messages", 10, "audit.cpu_s", "audit.slowest"),
+    _most("audit.findings", "the same: messages not accounted for", 0),
     _most("memory.worker", "memory of the largest worker process, MiB", 120),
     _most("memory.web", "memory of the largest ingress process, MiB", 150),
     _most("memory.growth", "memory at the end against after warming up", 1.05),

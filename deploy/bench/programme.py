@@ -14,6 +14,7 @@ from deploy.bench.generator import Generator
 from deploy.bench.load.receivers import HANGS
 from deploy.bench.measures.accept import accept
 from deploy.bench.measures.admission import admission
+from deploy.bench.measures.audit import audit
 from deploy.bench.measures.burst import burst
 from deploy.bench.measures.callbacks import callbacks
 from deploy.bench.measures.drain import drain
@@ -60,6 +61,7 @@ MEASUREMENTS: Final = (
     Measurement("admission", admission),
     Measurement("overload", overload),
     Measurement("growth", growth),
+    Measurement("audit", audit),
     Measurement("memory", memory),
 )
 

@@ -14,7 +14,9 @@ from deploy.chaos.checker import Bounds
 from deploy.chaos.drill import Drill, Result
 from deploy.chaos.programmes.ambiguity import ambiguity
 from deploy.chaos.programmes.burst import burst
+from deploy.chaos.programmes.canary import canary
 from deploy.chaos.programmes.deployment import deployment
+from deploy.chaos.programmes.failover import failover
 from deploy.chaos.programmes.recovery import recovery
 from deploy.chaos.programmes.redis import redis
 from deploy.chaos.programmes.webhooks import webhooks
@@ -45,7 +47,9 @@ PROGRAMMES: Final = (
     Programme("webhooks", "a storm of summaries", webhooks),
     Programme("redis", "Redis is useless", redis),
     Programme("recovery", "every call worker dies at once", recovery),
+    Programme("canary", "what is said and to whom is found nowhere", canary),
     Programme("deployment", "three restarts and a migration in mid-burst", deployment),
+    Programme("failover", "a standby without the last commits takes over", failover),
 )
 
 

@@ -47,9 +47,9 @@ class Drill:
         self.seed: Final = seed
         self._tell = tell
         self._luck = random.Random(seed)  # noqa: S311  a drill repeats
-        folder = stage.folder / f"{name}-{seed}-{time.monotonic_ns()}"
-        folder.mkdir()
-        self.history: Final = History(folder / "conductor.jsonl")
+        self.folder: Final = stage.folder / f"{name}-{seed}-{time.monotonic_ns()}"
+        self.folder.mkdir()
+        self.history: Final = History(self.folder / "conductor.jsonl")
         self._paths: list[Path] = [self.history.path]
         self.since: Final = time.time()
         self._measures: dict[str, float] = {}
@@ -143,6 +143,10 @@ class Drill:
         self._measures[name] = round(value, 3)
         if most is not None and value > most:
             self._missed.append(Violation(Promise.P5, f"{name}: {value:.3g}; bound {most:.3g}"))
+
+    def blame(self, promise: Promise, what: str) -> None:
+        """Add a violation of the drill's own."""
+        self._missed.append(Violation(promise, what))
 
     def strike(self, strike: Strike) -> None:
         """Carry one out and note it."""

@@ -44,6 +44,7 @@ class Order:
     seed: int
     ttl_s: int
     is_mixed: bool
+    text: str = "Code 4, 0, 7."
     repeats: bool = True  # False: what was not accepted at once is given up
     patience_s: float = 60.0  # of one message
     timeout_s: float = 10.0  # of one request
@@ -54,7 +55,7 @@ class Order:
         """The messages."""
         return Traffic(
             prefix=self.prefix, first=self.first, count=self.count, seed=self.seed, ttl_s=self.ttl_s,
-            is_mixed=self.is_mixed,
+            is_mixed=self.is_mixed, text=self.text,
         )  # fmt: skip
 
     def as_json(self) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -47,6 +50,7 @@ _SHRUNK: Final = SHRUNK | {
     "export_timeout_seconds": 5,
     "callback_schedule": "0.5,1,2,4,4,4,4,4,4,4",
     "log_level": "WARNING",
+    "metrics_token": "drill-metrics-token",
 }
 
 
@@ -167,6 +171,14 @@ class Stage:
         self.wait_until(lambda: takes_messages(self.url), "the ingress is ready", timeout_s)
         for role in self.roles:
             self.wait_until(lambda role=role: bool(self.workers(role)), f"{role} runs", timeout_s)  # type: ignore[misc]
+
+    def ringpost(self, *arguments: str) -> str:
+        """What a command of ours prints; ``CalledProcessError`` when its exit code is another than 0."""
+        program = [sys.executable, "-c", "from deploy.cli import main; main()", *arguments]
+        environment = os.environ | environment_of(self.settings) | fleet.program_paths()
+        return subprocess.run(
+            program, env=environment, cwd=fleet.PROJECT, capture_output=True, text=True, check=True
+        ).stdout
 
     def wait_until(self, predicate: Callable[[], bool], what: str, timeout_s: float = _PATIENCE_S) -> None:
         """Look until *predicate* holds; ``TrialError`` when it does not in time."""

@@ -38,6 +38,7 @@ class Traffic:
     seed: int
     ttl_s: int = 20
     is_mixed: bool = True  # False: everybody listens, and every message is an OTP
+    text: str = "Code 4, 0, 7."
 
     def messages(self) -> list[dict[str, Any]]:
         """Every message as its request's body."""
@@ -49,7 +50,7 @@ class Traffic:
         body = {
             "messageId": f"{self.prefix}-{place:05d}",
             "customerPhone": _number(self.first + place, suffix),
-            "message": "Code 4, 0, 7.",
+            "message": self.text,
             "type": _LANES[place % len(_LANES)] if self.is_mixed else "otp",
             "ttlSeconds": self.ttl_s,
         }

@@ -24,6 +24,7 @@ _SEEDS: Final = 2**31
 
 
 @click.command()
+@click.argument("names", metavar="[DRILL]...", nargs=-1)
 @click.option("--quick", is_flag=True, help="About a minute for the burst, seconds for the others.")
 @click.option("--only", metavar="NAME", multiple=True, help="Only this drill; may be repeated.")
 @click.option("--seed", type=click.IntRange(0, _SEEDS), help="The same seed breaks the same things; default: any.")
@@ -36,7 +37,8 @@ def chaos(context: click.Context, /, only: Sequence[str], seed: int | None, as_j
     Break things on this machine and see whether every promise holds.
 
     Starts engines and processes of its own, kills them while messages come in, and holds what 8x8 was asked, what
-    the database knows and what was called back against each other. Exit code 1 when a promise was broken.
+    the database knows and what was called back against each other. Exit code 1 when a promise was broken. DRILL is
+    the same as --only.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -46,9 +48,10 @@ def chaos(context: click.Context, /, only: Sequence[str], seed: int | None, as_j
     from deploy.bench.machine import look_around
     from deploy.chaos import conductor
 
+    only = (*how["names"], *only)
     known = [one.name for one in conductor.PROGRAMMES]
     if unknown := [name for name in only if name not in known]:
-        raise Problem(f"--only: {', '.join(unknown)} is none of {', '.join(known)}", WRONG_USE)
+        raise Problem(f"{', '.join(unknown)} is none of {', '.join(known)}", WRONG_USE)
     console = Console(stderr=as_json, highlight=False)
     chosen_seed = secrets.randbelow(_SEEDS) if seed is None else seed
     around = look_around([])

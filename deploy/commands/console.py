@@ -113,12 +113,14 @@ def open_transaction(settings: Settings | None = None) -> Iterator[Connection]:
         yield connection
 
 
-def note(connection: Connection, action: str, target: str, after: Any = None, before: Any = None) -> None:
-    """Write into the audit log who changed what, from what to what."""
+def note(
+    connection: Connection, action: str, target: str, after: Any = None, *, before: Any = None, by: str | None = None
+) -> None:
+    """Write into the audit log who changed what, and from what to what; *by* is somebody else than who runs this."""
     from shared.db.queries import providers
 
-    texts = [None if one is None else json.dumps(json_of(one)) for one in (before, after)]
-    providers.audit(connection, actor=actor(), action=action, target=target, before=texts[0], after=texts[1])
+    texts = [None if value is None else json.dumps(json_of(value)) for value in (before, after)]
+    providers.audit(connection, actor=by or actor(), action=action, target=target, before=texts[0], after=texts[1])
 
 
 def actor() -> str:

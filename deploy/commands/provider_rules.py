@@ -90,7 +90,7 @@ def _change(name_or_id: str, action: str, changed: dict[str, Any]) -> None:
     with open_transaction() as connection:
         provider_id = find_provider(connection, name_or_id)
         before = sending_rules.change(connection, provider_id, changed)
-        note(connection, action, provider_id, changed, before)
+        note(connection, action, provider_id, changed, before=before)
 
 
 def _show(name_or_id: str, *, as_json: bool) -> None:

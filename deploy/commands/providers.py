@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from shared.settings import Settings
 
 _ENDPOINT_SECRET_BYTES = 32
+_PAGE = 5000
+#: Of a provider that never called.
+_NO_CALLS: dict[str, Any] = {"calls_today": 0, "daily_cap": None, "cap_share": None}
 
 
 @click.group()
 def providers() -> None:
-    """Who may send, and what: create, list, limit, disable."""
+    """Who may send, and what: create, list, limit, cap, disable."""
 
 
 for command in (countries, limits, quiet_hours):
@@ -118,7 +121,7 @@ def create_provider(
     if callback_url is not None:
         endpoint_id = new_id("ep")
         callback_secret = callback.new_secret(secrets.token_bytes(_ENDPOINT_SECRET_BYTES))
-        sealer = Sealer(settings.ringpost_data_key.get_secret_value())
+        sealer = Sealer(*settings.data_keys)
         sealed = sealer.seal(callback_secret.encode(), row=endpoint_id)
         queries.create_endpoint(connection, endpoint_id, provider_id, url=callback_url, sealed_secret=sealed)
     note(connection, "provider.create", provider_id, {"name": name, "countries": countries, "url": callback_url})
@@ -134,12 +137,12 @@ def create_provider(
 def create_key(connection: Connection, provider_id: str) -> tuple[str, str]:
     """Store a new key and return its id and its secret, of which only a hash is kept."""
     from shared.db.queries import providers as queries
-    from shared.ids import new_id
+    from shared.keys import make
+    from shared.lifecycle import Mode
 
-    key_id, secret = new_id("key"), secrets.token_urlsafe(32)
-    # 256 random bits cannot be guessed; a slow hash is for what people choose.
-    queries.create_key(connection, key_id, provider_id, hashlib.sha256(secret.encode()).digest())
-    return key_id, secret
+    made = make(Mode.LIVE)
+    queries.create_key(connection, made.key_id, provider_id, made.secret_hash)
+    return made.key_id, made.secret
 
 
 def print_secrets(made: dict[str, str | None]) -> None:
@@ -170,14 +173,16 @@ def list_(as_json: bool) -> None:  # noqa: FBT001
     """List the providers with their live keys and callback URLs."""
     from shared.db.queries import providers as queries
 
-    with open_transaction() as connection:
-        rows = queries.list_providers(connection)
+    settings = load_settings()
+    with open_transaction(settings) as connection:
+        counted = _counted(connection, settings)
+        rows = [row | counted.get(row["provider_id"], _NO_CALLS) for row in queries.list_providers(connection)]
     if as_json:
         print_json(rows)
         return
     print_table(
         "Providers",
-        ["provider", "name", "countries", "keys", "callback URLs", "created", "disabled"],
+        ["provider", "name", "countries", "keys", "callback URLs", "created", "disabled", "calls today"],
         [
             (
                 row["provider_id"],
@@ -187,10 +192,55 @@ def list_(as_json: bool) -> None:  # noqa: FBT001
                 row["endpoints"],
                 row["created_at"],
                 row["disabled_at"],
+                _called(row),
             )
             for row in rows
         ],
     )
+
+
+def _counted(connection: Connection, settings: Settings) -> dict[str, dict[str, Any]]:
+    """By provider: calls made today (UTC), how many there may be, and their share."""
+    from shared.db.queries import daily_calls
+    from shared.services import pace_of
+
+    rows = daily_calls.counted(connection, daily_calls.caps_of(pace_of(settings)), limit=1_000_000)
+    return {
+        row["provider_id"]: {"calls_today": row["calls"], "daily_cap": row["cap"], "cap_share": row["share"]}
+        for row in rows
+    }
+
+
+def _called(row: dict[str, Any]) -> str:
+    """Such as ``80,123 of 100,000: 80 %``; what is near its cap or beyond bears a mark."""
+    from shared.alarms import CAP_LIMIT
+
+    if row["daily_cap"] is None:
+        return f"{row['calls_today']:,}, no cap"
+    share = row["cap_share"] if row["daily_cap"] else 1.0
+    return f"{'! ' if share >= CAP_LIMIT else ''}{row['calls_today']:,} of {row['daily_cap']:,}: {share:.0%}"
+
+
+@providers.command()
+@click.argument("name_or_id")
+@click.argument("calls", metavar="CALLS|none|default")
+def cap(name_or_id: str, calls: str) -> None:
+    """Let a provider make at most CALLS a day (UTC), redials too; or any number, or the setting's."""
+    from shared.db.queries import daily_calls
+
+    if calls not in ("none", "default") and not re.fullmatch(r"[0-9]{1,15}", calls):
+        raise Problem("CALLS: must be a number, none or default", WRONG_USE)
+    settings = load_settings()
+    own = int(calls) if calls.isdigit() else None
+    with open_transaction(settings) as connection:
+        provider_id = find_provider(connection, name_or_id)
+        before = _counted(connection, settings).get(provider_id, _NO_CALLS)["daily_cap"]
+        daily_calls.set_cap(connection, provider_id, own, is_uncapped=calls == "none")
+        after = _counted(connection, settings)[provider_id]["daily_cap"]
+        while daily_calls.release(connection, _PAGE, provider_id) == _PAGE:
+            pass  # what waits for midnight may be let go; what still meets the cap is put off again
+        note(connection, "provider.cap", provider_id, {"daily_cap": after}, before={"daily_cap": before})
+    click.echo(f"provider {name_or_id} may make {'any number of' if after is None else f'{after:,}'} calls a day")
 
 
 @providers.command()

@@ -18,14 +18,17 @@ from deploy.commands.console import (
     print_json,
     print_table,
 )
+from shared.alarms import LATE_S, ringing
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from shared.settings import Settings
 
-#: Seconds that a due row, or the sweeper's sign of life, may be late.
-LATE_S: Final = 30
+#: Alarms that the tables tell more of.
+_TOLD: Final = frozenset(
+    {"sweeper_silent", "breaker_open", "message_overdue", "callback_overdue", "webhook_overdue", "redis_away"}
+)
 _REDIS_TIMEOUT_S: Final = 2
 
 
@@ -65,6 +68,8 @@ def _vitals(settings: Settings) -> dict[str, Any]:
     import redis
 
     from shared import vitals
+    from shared.db.queries.daily_calls import caps_of
+    from shared.services import pace_of
 
     with (
         open_database(settings) as database,
@@ -72,7 +77,7 @@ def _vitals(settings: Settings) -> dict[str, Any]:
             str(settings.redis_url), socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
         ) as client,
     ):
-        return vitals.gather(database, client, settings.spool_dir)
+        return vitals.gather(database, client, settings.spool_dir, caps_of(pace_of(settings)))
 
 
 def gather(connection: Connection, settings: Settings) -> dict[str, Any]:
@@ -113,8 +118,6 @@ def ask_redis(url: str) -> RedisState:
 
 def bad_news(state: Mapping[str, Any]) -> Iterator[str]:
     """A sentence for each thing that somebody should look at."""
-    from shared.vitals import alarms
-
     silent = state["sweeper"]["silent_s"]
     if silent is None or silent > LATE_S:
         since = "never was heard of" if silent is None else f"is silent for {age(silent)}"
@@ -131,7 +134,7 @@ def bad_news(state: Mapping[str, Any]) -> Iterator[str]:
         yield f"a webhook of 8x8 is overdue by {age(state['inbox']['oldest_overdue_s'])}"
     if not state["redis"]["reachable"]:
         yield "Redis does not answer: work goes on by the sweeper's rounds alone, more slowly"
-    yield from alarms(state.get("vitals", {}))
+    yield from (sentence for name, sentence in ringing(state.get("vitals", {})) if name not in _TOLD)
 
 
 def _cut(calls: Mapping[str, Any], limit: str) -> str:

@@ -113,7 +113,7 @@ def _each(
     from shared.sealing import Sealer
 
     numbers = _numbers(sys.stdin.read().splitlines())
-    sealer = Sealer(settings.ringpost_data_key.get_secret_value())
+    sealer = Sealer(*settings.data_keys)
     with open_transaction(settings) as connection:
         owner = _owner(connection, provider, is_all=is_all)
         return sum(change(connection, owner, sealer.destination_key(one.e164), one) for one in numbers)

@@ -47,6 +47,13 @@ CHECKS: Final[Mapping[str, _Check]] = {
         WHERE finished_at IS NULL AND CASE WHEN status = 'queued' THEN deadline ELSE due_at END < {_OVERDUE}
         """,
     ),
+    "text_outlived": _Check(
+        "its text is still there more than an hour after its deadline",
+        f"""
+        SELECT id FROM messages
+        WHERE length(content) > 0 AND deadline < LEAST({_OVERDUE}, now() - interval '5 minutes') - interval '1 hour'
+        """,
+    ),
     "message_neither_open_nor_final": _Check(
         "its status, due time, finish and text contradict each other",
         """
@@ -70,14 +77,24 @@ CHECKS: Final[Mapping[str, _Check]] = {
         """,
     ),
     "feed_gap": _Check(
-        "the provider's event feed has a gap, or does not end at its counter",
+        "the provider's event feed has a gap, or does not go from what was purged to its counter",
         """
         SELECT COALESCE(p.provider_id, f.provider_id) AS id
         FROM (SELECT provider_id, count(*) AS events, min(sequence) AS first, max(sequence) AS last
               FROM feed_events GROUP BY provider_id) f
         FULL JOIN providers p USING (provider_id)
         WHERE COALESCE(f.last - f.first + 1, 0) <> COALESCE(f.events, 0)
-          OR COALESCE(f.last, 0) IS DISTINCT FROM p.last_sequence
+          OR COALESCE(f.last, p.purged_sequence, 0) IS DISTINCT FROM p.last_sequence
+          OR f.first <> p.purged_sequence + 1
+        """,
+    ),
+    "purged_by_halves": _Check(
+        "gone with its time over, and yet a part of it is there",
+        """
+        SELECT p.id FROM past_messages p
+        WHERE p.buried_at IS NULL AND (EXISTS (SELECT FROM messages m WHERE m.id = p.id)
+          OR EXISTS (SELECT FROM dial_attempts a WHERE a.message_id = p.id)
+          OR EXISTS (SELECT FROM callbacks c WHERE c.message_id = p.id))
         """,
     ),
     "attempts_overlap": _Check(

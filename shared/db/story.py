@@ -8,16 +8,16 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from shared.lifecycle import Status, event_type
+from shared.lifecycle import Lane, Status, event_type, mode_of
 from shared.reasons import meaning_of
 from shared.times import rfc3339
 from shared.voice_api.codes import Disposition
 
 #: What :func:`head` reads of a message; never its text or number.
 HEAD_COLUMNS: Final = (
-    "id", "message_id", "lane", "status", "reason", "destination_masked", "country", "source", "voice", "speed",
-    "plays", "interruptible", "metadata", "warnings", "scheduled_at", "deadline", "session_id", "created_at",
-    "finished_at",
+    "id", "message_id", "lane", "test_type", "status", "reason", "destination_masked", "country", "source",
+    "voice", "speed", "plays", "interruptible", "metadata", "warnings", "scheduled_at", "deadline", "session_id",
+    "created_at", "finished_at",
 )  # fmt: skip
 _MESSAGE: Final = f"SELECT provider_id, {', '.join(HEAD_COLUMNS)} FROM messages WHERE"
 _ATTEMPTS: Final = text("""
@@ -46,10 +46,16 @@ FROM delivery_attempts d JOIN callbacks c USING (callback_id) WHERE c.message_id
 
 
 def of_provider(
-    connection: Connection, provider_id: str, *, id_: str | None = None, message_id: str | None = None
+    connection: Connection,
+    provider_id: str,
+    *,
+    id_: str | None = None,
+    message_id: str | None = None,
+    tests_only: bool = False,
 ) -> dict[str, Any] | None:
     """The story of a provider's message, by our id or by its own messageId; None when it has no such message."""
     by, key = ("id = :key", id_) if id_ is not None else ("message_id = :key", message_id)
+    by += f" AND lane = '{Lane.TEST}'" if tests_only else ""
     row = connection.execute(
         text(f"{_MESSAGE} provider_id = :provider_id AND {by}"), {"provider_id": provider_id, "key": key}
     ).first()
@@ -101,7 +107,8 @@ def head(row: Any) -> dict[str, Any]:
     return {
         "id": row.id,
         "messageId": row.message_id,
-        "type": row.lane,
+        "type": row.test_type or row.lane,
+        "mode": mode_of(row.lane),
         "status": row.status,
         "reason": row.reason,
         "retryable": meaning is not None and meaning.retryable,

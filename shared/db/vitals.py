@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from shared.db.queries import ends
+from shared.db.queries import daily_calls, ends, stops
 from shared.db.queries.ends import Fallen
-from shared.lifecycle import FINALS, Status
+from shared.lifecycle import FINALS, Lane, Status
 from shared.reasons import Reason
 
 #: Counts end here: beyond it the number says no more, and must not cost more.
@@ -32,12 +34,19 @@ SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS clock,
     AS sweeper_silent_s,
   (SELECT count(*) FROM (SELECT FROM quarantines WHERE released_at IS NULL AND until > now() LIMIT {_MOST}) q)
     AS quarantined_ranges,
-  (SELECT max(abs(clock_ahead_s)) FROM heartbeats WHERE beat_at > now() - interval '1 minute') AS sweeper_clock_off_s
+  (SELECT max(abs(clock_ahead_s)) FROM heartbeats WHERE beat_at > now() - interval '1 minute') AS sweeper_clock_off_s,
+  (SELECT EXTRACT(EPOCH FROM now() - min(c.due_at))::float8 FROM endpoints e, LATERAL (
+     SELECT due_at FROM callbacks WHERE endpoint_id = e.endpoint_id AND state IN ('due', 'sending')
+     ORDER BY due_at LIMIT 1) c) AS callbacks_overdue_s,
+  (SELECT EXTRACT(EPOCH FROM now() - min(due_at))::float8 FROM webhook_inbox WHERE processed_at IS NULL)
+    AS webhooks_overdue_s,
+  (SELECT count(*) FROM breakers) AS breakers_open,
+  (SELECT COALESCE(sum(dialed), 0)::bigint FROM subaccounts) AS dials
 FROM (
   SELECT count(*) AS messages, count(*) FILTER (WHERE reason = '{Reason.HISTORY_LOST}') AS held,
     EXTRACT(EPOCH FROM now() - min(updated_at))::float8 AS oldest_s
-  FROM (SELECT reason, updated_at FROM messages WHERE finished_at IS NULL AND status = 'dial_unknown'
-    LIMIT {_MOST}) d
+  FROM (SELECT reason, updated_at FROM messages
+    WHERE finished_at IS NULL AND status = 'dial_unknown' AND lane <> '{Lane.TEST}' LIMIT {_MOST}) d
 ) doubts, (
   SELECT count(*) AS events, EXTRACT(EPOCH FROM now() - min(received_at))::float8 AS oldest_s
   FROM (SELECT received_at FROM webhook_inbox WHERE processed_at IS NULL AND session_id IS NOT NULL
@@ -46,27 +55,61 @@ FROM (
 """)
 
 _ENDED: Final = text(f"""
-SELECT status, count(*) AS messages
-FROM (SELECT status, occurred_at FROM feed_events ORDER BY event_id DESC LIMIT {_EVENTS}) e
-WHERE occurred_at > now() - interval '1 hour' AND status = ANY (:finals) GROUP BY status
+SELECT e.status, e.provider_id, m.country, count(*) AS messages
+FROM (SELECT status, provider_id, message_id, occurred_at FROM feed_events ORDER BY event_id DESC LIMIT {_EVENTS}) e
+LEFT JOIN messages m ON m.id = e.message_id
+WHERE e.occurred_at > now() - interval '1 hour' AND e.status = ANY (:finals)
+  AND m.lane IS DISTINCT FROM '{Lane.TEST}'
+GROUP BY e.status, e.provider_id, m.country
 """)
+#: Of fewer calls no share is told.
+_FEW: Final = 20
 #: Ends of calls that rang, as far as is known.
 _RANG: Final = (Status.DELIVERED, Status.NO_ANSWER, Status.BUSY, Status.CANCELED)
 
 
-def read(connection: Connection) -> dict[str, Any]:
+#: For whoever does not know how many calls may be made in a day.
+NO_CAPS: Final[Mapping[str, int | None]] = {"daily_calls": None, "provider_daily_calls": None}
+#: Providers whose calls of the day are told, the fullest first.
+_CALLERS: Final = 50
+
+
+def read(connection: Connection, caps: Mapping[str, int | None] = NO_CAPS) -> dict[str, Any]:
     """Figures by name; ages and offsets in seconds, None where there is nothing to measure."""
     statuses = sorted(status for status in Status if status not in FINALS)
     overdue = connection.execute(_OVERDUE, {"statuses": statuses}).all()
-    ended = {row.status: row.messages for row in connection.execute(_ENDED, {"finals": sorted(FINALS)})}
-    rang = sum(ended.get(status, 0) for status in _RANG)
+    ended: Counter[str] = Counter()
+    called: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for row in connection.execute(_ENDED, {"finals": sorted(FINALS)}):
+        ended[row.status] += row.messages
+        called[row.provider_id, row.country or "unknown"][row.status] += row.messages
+    calls = daily_calls.counted(connection, caps, limit=_CALLERS)
     return {
         "overdue_s": {row.status: row.overdue_s or 0.0 for row in overdue},
         **connection.execute(_REST).mappings().one(),
-        "undetermined_share": ended.get(Status.UNDETERMINED, 0) / sum(ended.values()) if ended else None,
+        "undetermined_share": ended[Status.UNDETERMINED] / ended.total() if ended else None,
+        "answer_share": _heard(ended),
+        "answer_share_of": [
+            {"provider": provider, "country": country, "share": _heard(shown)}
+            for (provider, country), shown in sorted(called.items())
+            if _rang(shown) >= _FEW
+        ],
         **_fallen(ends.fallen(connection)),
-        "answer_share": ended.get(Status.DELIVERED, 0) / rang if rang else None,
+        "stops": {f"{row['scope']} {row['name']}".rstrip(): 1 for row in stops.listed(connection)},
+        "daily_calls": {row["name"]: row["calls"] for row in calls},
+        "daily_cap_share": {
+            row["name"]: row["share"] if row["cap"] else 1.0 for row in calls if row["cap"] is not None
+        },
     }
+
+
+def _rang(ended: Counter[str]) -> int:
+    return sum(ended[status] for status in _RANG)
+
+
+def _heard(ended: Counter[str]) -> float | None:
+    rang = _rang(ended)
+    return ended[Status.DELIVERED] / rang if rang else None
 
 
 def _fallen(found: list[Fallen]) -> dict[str, Any]:

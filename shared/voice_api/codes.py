@@ -52,6 +52,7 @@ class Reason(StrEnum):
     NO_REPLY = "no_reply"
     UNREACHABLE = "unreachable"
     LEASE_LOST = "lease_lost"
+    KEY_MISSING = "key_missing"
     SUPPRESSED = "suppressed"
 
 

@@ -61,7 +61,7 @@ def test_every_error_of_a_sound_request_is_in_the_readme():
 
 def test_every_command_that_a_document_names_exists():
     named = re.findall(
-        r"ringpost ((?:[a-z][a-z-]* ?)+)", " ".join(re.findall(r"`ringpost [^`]+`|bin/ringpost .+", README))
+        r"ringpost ((?:[a-z]+(?:-[a-z]+)* ?)+)", " ".join(re.findall(r"`ringpost [^`]+`|bin/ringpost .+", README))
     )
 
     assert named

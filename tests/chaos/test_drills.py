@@ -7,7 +7,7 @@ from deploy.chaos.plot import draw
 
 SEED = 8
 MESSAGES = {"burst": 400, "ambiguity": 60, "webhooks": 60, "redis": 150, "recovery": 90}
-#: Replacing every process once takes half a minute: `ringpost chaos` plays that.
+#: Replacing every process once, or searching all that is on disk, takes half a minute: `ringpost chaos` plays that.
 IN_THE_SUITE = [one for one in conductor.PROGRAMMES if one.name in MESSAGES]
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("chaos")]

@@ -25,7 +25,7 @@ from deploy.supervisor import Supervisor
 from shared.db.database import Database
 from shared.db.migrate import migrate
 
-TOKEN = "webhook-token"
+TOKEN = "e2e-webhook-token"
 RINGPOST = Path(sys.executable).with_name("ringpost")
 TIME_SCALE = 0.1  # a call of 13 s lasts 1.3 s, and 8x8 repeats a summary for 13 s
 PATIENCE = 30  # s, for what takes a moment on an idle machine

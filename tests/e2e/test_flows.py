@@ -8,8 +8,9 @@ import pytest
 import requests
 
 from deploy.receiver import Mode, ModeKind
-from shared.db.queries import operations
+from shared.db.queries import stops
 from shared.lifecycle import Lane
+from shared.stops import Scope, Stop
 from tests.e2e.stage import TOKEN, wait_until
 
 pytestmark = pytest.mark.xdist_group("stage")
@@ -129,7 +130,8 @@ def test_a_phone_that_nobody_answered_is_dialled_once_more(stage):
 
 def test_a_message_that_nobody_dialled_in_time_expires_unspoken(stage):
     number = stage.new_number()
-    stage.database.run(lambda connection: operations.pause_lane(connection, Lane.ALERT))
+    stop = Stop(Scope.LANE, Lane.ALERT)
+    stage.database.run(lambda connection: stops.stop(connection, stop, reason="a test", by="a test"))
 
     accepted = stage.submit("flow-expired", number, type="alert", ttlSeconds=15)
     stage.rows(
@@ -137,7 +139,7 @@ def test_a_message_that_nobody_dialled_in_time_expires_unspoken(stage):
     )
     told = stage.callback("flow-expired")
 
-    stage.database.run(lambda connection: operations.resume_lane(connection, Lane.ALERT))
+    stage.database.run(lambda connection: stops.go(connection, Scope.LANE, Lane.ALERT))
     assert (told["status"], told["reason"], told["attempts"]) == ("expired", "deadline_passed", 0)
     assert stage.simulator.ledger.of(number) == []
 

@@ -26,6 +26,9 @@ CONNECTIONS = 1200  # more than two processes hold
 ROUNDS = 2
 NUMBER = "+6581234567"
 
+# One group: two workers that share these tests would each start engines and an ingress.
+pytestmark = pytest.mark.xdist_group("overload")
+
 
 class Ingress:
     """The Procfile's web line alone, on engines of its own."""

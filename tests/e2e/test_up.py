@@ -2,28 +2,39 @@
 
 import signal
 import subprocess
+import threading
+import time
+from contextlib import suppress
+from functools import partial
 
 import psutil
 import pytest
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from deploy import fleet
+from deploy.commands.providers import create_provider
 from deploy.demo.surroundings import environment_of
 from deploy.engines import Engines
+from deploy.receiver import Receiver
 from deploy.simulator.server import Simulator
 from deploy.simulator.settings import SimulatorSettings
 from shared.db.database import Database
-from tests.e2e.stage import RINGPOST, STARTING, TOKEN, all_processes_of, free_port, settings_for, wait_until
+from tests.e2e.stage import PATIENCE, RINGPOST, STARTING, TOKEN, all_processes_of, free_port, settings_for, wait_until
 
 GONE_WITHIN = 10  # s after kill -9
 DRAINED_WITHIN = 25  # s after SIGTERM
+STOPPED_WITHIN = 20  # s after that, with its engines
+PACE = 0.05  # s between a sender's messages
+LEAVING = 1  # s in which an ingress process that is to end asks its clients to connect anew
 
 pytestmark = pytest.mark.xdist_group("up")
 
 
 @pytest.fixture
 def simulator():
-    with Simulator(SimulatorSettings(subaccount_id="e2e_voice", time_scale=0.01)) as simulator:
+    settings = SimulatorSettings(subaccount_id="e2e_voice", time_scale=0.01, outcomes_by_suffix=False)
+    with Simulator(settings) as simulator:
         yield simulator
 
 
@@ -41,7 +52,8 @@ def up(tmp_path, simulator):
         yield process, url, settings
     finally:
         for left in [*family_of(process), *all_processes_of(settings.ringpost_data_dir)]:
-            left.kill()
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
         process.wait()
 
 
@@ -61,9 +73,38 @@ def are_gone(family, data_dir, within):
     return [*living, *all_processes_of(data_dir)] == []
 
 
-def submit(url, message_id):
-    body = {"messageId": message_id, "customerPhone": "+6591234567", "message": "Your code is 4, 0, 7."}
-    return requests.post(f"{url}/api/make-call", json=body, auth=("admin", TOKEN), timeout=10)
+class Sender(threading.Thread):
+    """One message after the other on a kept connection, as long as somebody takes connections."""
+
+    def __init__(self, url, key, number):
+        super().__init__(daemon=True)
+        self._url, self._key, self._number = url, key, number
+        self._pause = threading.Event()
+        self.accepted, self.failed = [], []
+
+    def run(self):
+        with requests.Session() as http:
+            http.auth = self._key
+            answered_at = time.monotonic()
+            while not self._pause.wait(PACE):
+                try:
+                    reply = http.post(f"{self._url}/api/make-call", json=self._body(), timeout=DRAINED_WITHIN)
+                except requests.ConnectionError as error:
+                    # One that was silent for longer than a leaving process waits may be cut off as it sends.
+                    if not was_refused(error) and time.monotonic() - answered_at < LEAVING:
+                        self.failed.append(repr(error))
+                    return
+                answered_at = time.monotonic()
+                (self.accepted if reply.ok else self.failed).append(reply.text if not reply.ok else reply.json())
+
+    def _body(self):
+        phone = f"+659{1000000 + 100000 * self._number + len(self.accepted)}"
+        return {"messageId": phone, "customerPhone": phone, "message": "Your code is 4, 0, 7."}
+
+
+def was_refused(error):
+    """Whether nobody took the connection, so that nothing was sent and nothing failed."""
+    return isinstance(getattr(error.args[0], "reason", None), NewConnectionError)
 
 
 def test_kill_9_of_the_supervisor_leaves_no_process(up):
@@ -77,20 +118,44 @@ def test_kill_9_of_the_supervisor_leaves_no_process(up):
     assert are_gone(family, settings.ringpost_data_dir, GONE_WITHIN)
 
 
-def test_sigterm_lets_a_call_be_placed_and_recorded_and_leaves_no_process(up, simulator):
+def test_sigterm_drains_every_process_under_load_and_leaves_nothing_in_doubt(up, simulator):
     process, url, settings = up
-    simulator.set_fault("slow_reply", seconds=2)
-    family = family_of(process)
-    assert submit(url, "drained").ok
-    simulator.wait_for(lambda ledger: len(ledger.accepted) == 1, timeout_s=20)
+    engines = Engines(settings.ringpost_data_dir)
+    database = Database(engines.database_url, application="e2e", pool_size=1)
+    simulator.register_webhook("VSS", f"{url}/api/webhooks/vss", TOKEN)
+    simulator.set_fault("slow_reply", seconds=0.5)
+    with Receiver() as receiver:
+        with database.transaction() as connection:
+            made = create_provider(connection, settings, "bank", None, f"{receiver.url}/callbacks")
+        senders = [Sender(url, (made["key_id"], made["secret"]), number) for number in range(3)]
+        for sender in senders:
+            sender.start()
+        receiver.wait_for(lambda received: len(received) > 20, STARTING)
+        family = family_of(process)
+        workers = all_processes_of(settings.ringpost_data_dir)
 
-    process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
 
-    assert process.wait(DRAINED_WITHIN) == 0
-    assert are_gone(family, settings.ringpost_data_dir, 1)
-    with Engines(settings.ringpost_data_dir) as engines:
-        database = Database(engines.database_url, application="e2e", pool_size=1)
-        query = "SELECT status, session_id FROM messages"
-        rows = database.run(lambda connection: connection.exec_driver_sql(query).all())
-        assert rows == [("placed", simulator.ledger.accepted[0].session_id)]
+        _, alive = psutil.wait_procs([one for one in workers if one.pid != process.pid], timeout=DRAINED_WITHIN)
+        assert alive == []
+        assert process.wait(STOPPED_WITHIN) == 0
+        assert are_gone(family, settings.ringpost_data_dir, 1)
+        told = {one.headers["webhook-id"] for one in receiver.received}
+    for sender in senders:
+        sender.join(PATIENCE)
+    database.close()
+    assert [failure for sender in senders for failure in sender.failed] == []
+    accepted = {reply["data"]["id"] for sender in senders for reply in sender.accepted}
+    with engines:
+        ask = partial(rows, database)
+        assert accepted == {row.id for row in ask("SELECT id FROM messages")}
+        assert {row.status for row in ask("SELECT status FROM messages")} <= {"queued", "placed", "delivered"}
+        attempts = {row.attempt_id: row.session_id for row in ask("SELECT * FROM dial_attempts")}
+        assert attempts == {call.client_request_id: call.session_id for call in simulator.ledger.accepted}
+        assert {row.state for row in ask("SELECT state FROM callbacks")} <= {"due", "done"}
+        assert told == {row.event_id for row in ask("SELECT event_id FROM callbacks WHERE state = 'done'")}
         database.close()
+
+
+def rows(database, query):
+    return database.run(lambda connection: connection.exec_driver_sql(query).all(), patience_s=PATIENCE)

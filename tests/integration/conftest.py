@@ -7,7 +7,6 @@ import psycopg2
 import pytest
 import redis
 from click.testing import CliRunner
-from sqlalchemy import text
 
 from deploy.cli import main
 from deploy.commands.providers import create_provider
@@ -20,6 +19,7 @@ from shared.db.tables import METADATA
 from shared.ids import new_id
 from shared.lifecycle import Event, Lane, Move
 from shared.settings import Settings
+from tests.integration.emptying import empty
 
 _TEMPLATE = "ringpost_migrated"
 _numbers = itertools.count(1)
@@ -82,8 +82,7 @@ def database(settings):
     """The module's database, emptied."""
     database = Database(settings.database_url, application="tests")
     with database.transaction() as connection:
-        names = ", ".join(table.name for table in METADATA.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+        empty(connection, METADATA.tables, "RESTART IDENTITY")
     yield database
     database.close()
 

@@ -15,7 +15,7 @@ from shared.db.tables import METADATA
 from shared.errors import NoReply, NotSent
 from shared.http.edge import Reply
 from shared.ids import new_id
-from shared.lifecycle import CORRECTED, FINAL_EVENT_TYPES, FINALS, Lane, Status
+from shared.lifecycle import CORRECTED, FINAL_EVENT_TYPES, FINALS, TYPES, Status
 from shared.services import pace_of
 from shared.voice_api.codes import Disposition, Reason, Verdict
 from tests.integration.worker_stage import PROVIDER, vca, vss
@@ -257,7 +257,7 @@ class World:
                     self.end(session, "COMPLETED", echo=True)
             self.reconcile(["ok"], hands_over=False)
             self.sweep()
-            for lane in Lane:
+            for lane in TYPES:
                 self.dial(lane, ["refused"])
             self.deliver(["ok"])
             self.check()

@@ -6,7 +6,8 @@ from deploy.bench import programme
 from deploy.bench.goals import GOALS
 from deploy.bench.result import by_key
 
-pytestmark = pytest.mark.timeout(240)
+# One group: two workers that share these tests would each start a stage and its rival.
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("bench")]
 
 
 @pytest.fixture(scope="module")

@@ -264,6 +264,7 @@ def test_a_doubtful_call_may_be_dialled_again_while_attempts_are_left(stage, lim
 def plan_of_claim(stage):
     values = {"subaccount_id": "test_voice", "rate": 1e6, "max_in_flight": 100_000, "share": 1, "lease_s": 30}
     values |= {"ring_s": 60, "lane": "otp", "wanted": 100, "claim_id": "claim_plan"}
+    values |= {"daily_calls": 10**6, "provider_daily_calls": 10**6}
     select = claims._CLAIM_OTP.sql[-1]
     with stage.database.engine.connect() as connection:
         rows = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS) {_driver_sql(select)}", values).all()

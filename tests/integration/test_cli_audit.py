@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import text
 
+from shared import jobs
+from shared.broker import CONSUMER_NAME, connect
 from shared.db.conservation import CHECKS, SHOWN
 from shared.db.queries import moves, sweep
 from shared.lifecycle import Event, Move
@@ -18,6 +21,16 @@ def _sweeper(database, provider_id):
     """It was there just now."""
     with database.transaction() as connection:
         sweep.beat(connection, "sweeper test 1", time.time())
+
+
+@pytest.fixture(autouse=True)
+def _workers(settings):
+    """Somebody listens to every queue."""
+    with ExitStack() as stack:
+        for job in jobs.ALL:
+            name = CONSUMER_NAME.format(job.queue)
+            stack.enter_context(connect(settings.redis_url, timeout_s=1, name=name)).ping()
+        yield
 
 
 def execute(database, *statements):
@@ -123,9 +136,18 @@ ATTEMPT = (
     " valid_until) SELECT 'att_' || n || id, id, n, 'c', 's', '+1', '', now() FROM messages, generate_series(1, 2) n"
 )
 OLD = "now() - interval '301 seconds'"
+GRAVE = (
+    "INSERT INTO past_messages SELECT provider_id, message_id, id, fingerprint, lane, status, reason, deadline"
+    " FROM messages WHERE finished_at IS NOT NULL"
+)
 #: What breaks each promise, with the CHECKs that would not let it happen out of the way.
 BREAKAGES = {
     "message_overdue": [f"UPDATE messages SET due_at = {OLD}, deadline = {OLD} WHERE finished_at IS NULL"],
+    "text_outlived": [
+        "UPDATE messages SET status = 'placed', due_at = now() + interval '1 hour' WHERE finished_at IS NULL",
+        "UPDATE messages SET deadline = now() - interval '66 minutes' WHERE status = 'placed'",
+    ],
+    "purged_by_halves": [GRAVE],
     "message_neither_open_nor_final": [
         "ALTER TABLE messages DROP CONSTRAINT messages_erased_check",
         "UPDATE messages SET content = 'a text' WHERE finished_at IS NOT NULL",

@@ -205,3 +205,20 @@ def test_a_paused_lane_is_not_dialled_until_it_is_resumed(ringpost, accepted, da
 
 def test_an_unknown_lane_is_wrong_use(ringpost):
     assert ringpost("lanes", "pause", "fax").exit_code == 2
+
+
+def test_the_settings_are_shown_with_where_they_come_from_and_without_secrets(ringpost, monkeypatch, tmp_path):
+    (tmp_path / "token").write_text("hush-and-quiet-be-it\n")
+    monkeypatch.setenv("METRICS_TOKEN_FILE", str(tmp_path / "token"))
+
+    told = ringpost("settings", "--json", REDIS_URL="redis://:hush@cache/0", EIGHT_X_EIGHT_API_KEY="hush")
+
+    assert "hush" not in told.stdout.replace(str(tmp_path), "")
+    by_name = {row["name"]: row for row in json.loads(told.stdout)}
+    assert by_name["METRICS_TOKEN"] == {"name": "METRICS_TOKEN", "value": "***", "source": str(tmp_path / "token")}
+    assert by_name["REDIS_URL"]["value"] == "redis://:***@cache/0"
+    assert by_name["DIALS_PER_SECOND"]["value"] == 50
+    assert by_name["EIGHT_X_EIGHT_API_KEY"] == {
+        "name": "EIGHT_X_EIGHT_API_KEY", "value": "***", "source": "environment"
+    }  # fmt: skip
+    assert "***" in ringpost("settings").stdout

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from deploy.simulator.server import Simulator
 from deploy.simulator.settings import SimulatorSettings
+from shared.db.queries import failover, moves
+from shared.lifecycle import Event, Move
 
 BASE = "https://otp.example.com"
 URLS = {"VSS": f"{BASE}/api/webhooks/vss", "VCA": f"{BASE}/api/webhooks/vca"}
@@ -152,3 +155,45 @@ def test_the_doctor_finds_a_database_without_its_tables(at_8x8, engines):
     schema = checks(at_8x8, DATABASE_URL=url)["schema"]
 
     assert (schema["grade"], schema["remedy"]) == ("failure", "Run `ringpost migrate`.")
+
+
+def test_the_doctor_names_what_was_set_aside_and_what_to_do(at_8x8, canceled, database, settings):
+    canceled("OTP1", "OTP2")
+    parked = "state = 'parked', due_at = NULL, attempts = 10, finished_at = now()"
+    event = "('parked', '', now(), 'parked')"
+    with database.transaction() as connection:
+        connection.exec_driver_sql(f"UPDATE callbacks SET {parked}")
+        connection.exec_driver_sql(f"INSERT INTO webhook_inbox (dedupe_key, body, processed_at, result) VALUES {event}")
+    settings.spool_dir.mkdir(parents=True)
+    (settings.spool_dir / "spool_1.5.parked").write_text("line")
+    registered_before = registered(at_8x8)
+
+    found = checks(at_8x8)
+
+    assert registered_before == {}
+    told = {name: check["found"] for name, check in found.items() if name.startswith(("held", "parked"))}
+    assert told == {
+        "held messages": "none",
+        "parked callbacks": "2",
+        "parked webhooks": "1",
+        "parked spool": "1: spool_1.5.parked",
+    }
+    assert "ringpost callbacks recover" in found["parked callbacks"]["remedy"]
+    assert "ringpost parked resend NUMBER" in found["parked webhooks"]["remedy"]
+    assert "ringpost parked resend FILE" in found["parked spool"]["remedy"]
+    assert found["held messages"]["remedy"] == ""
+
+
+def test_the_doctor_names_messages_held_after_a_failover(at_8x8, accepted, database):
+    accepted("OTP1", "OTP2", "OTP3")
+    with database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE messages SET created_at = '2000-01-01'")  # before this server began
+        for row in failover.hold(
+            connection, "queued", found_at=datetime.now(UTC) + timedelta(days=1), subaccount_id="test_voice", page=2
+        ):
+            moves.apply(connection, [Move(row.id, Event.HISTORY_LOST, reason="history_lost", due_at=row.deadline)])
+
+    check = checks(at_8x8)["held messages"]
+
+    assert (check["grade"], check["found"].partition(", the next until ")[0]) == ("warning", "2 otp; 2 still in time")
+    assert "ringpost failover release" in check["remedy"]

@@ -22,6 +22,9 @@ from deploy.engines.home import SOCKET_PATH_LIMIT
 
 PATIENCE = 15  # s
 
+# One group: two workers that share these tests would each make the clusters that they use in turn.
+pytestmark = pytest.mark.xdist_group("engines")
+
 is_root = os.geteuid() == 0
 only_root = pytest.mark.skipif(not is_root, reason="only root has to become somebody else")
 

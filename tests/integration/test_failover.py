@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 
+from deploy.chaos import standby as streaming
 from deploy.engines import Engines
 from shared.db.database import Database
 from shared.db.migrate import migrate
@@ -14,6 +15,9 @@ from shared.lifecycle import FINALS, Lane, Status
 from tests.integration.promotion import Standby
 from tests.integration.worker_stage import staged
 from workers import failover
+
+# One group: two workers that share these tests would each start engines.
+pytestmark = pytest.mark.xdist_group("failover")
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +87,25 @@ def test_what_was_dialled_in_the_lost_tail_is_held_and_what_came_after_flows_at_
     shown = json.loads(ringpost("failover", "show", "--json").stdout)
     assert {(row["lane"], row["messages"], row["inTime"]) for row in shown["held"]} == {("otp", 3, 3), ("alert", 1, 1)}
     assert shown["servers"][0]["held"] == 4
+
+
+def test_a_standby_that_streams_takes_the_address_without_the_last_commits(own_engines, stage, tmp_path):
+    known = stage.keep()
+    with streaming.Standby.following(own_engines.postgres, own_engines._home, tmp_path / "standby") as standby:
+        standby.await_all()
+        standby.cut()
+        forgotten = stage.keep()
+        stage.dial()
+        standby.promote()
+        stage.database.close()
+        stage.sweep()
+        stage.dial()
+    stage.database.close()
+    stage.dial()
+
+    assert stage.state(known) == ("dial_unknown", "history_lost")
+    assert stage.execute("SELECT FROM messages WHERE id = :id", id=forgotten) == []
+    assert [calls_to(stage, id_) for id_ in (known, forgotten)] == [1, 1]
 
 
 def test_the_summary_of_a_lost_call_settles_what_is_held(stage, promoted):

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from shared.db.queries import claim as claims
-from shared.db.queries import sweep
+from shared.db.queries import daily_calls, sweep
 from shared.db.queries.pacing import open_pace
 from shared.ids import new_id
 from shared.lifecycle import Lane
@@ -32,6 +32,7 @@ def claim(stage, wanted, *, lane=Lane.OTP):
 
 def fill(stage, many, *, provider=PROVIDER, lane=Lane.OTP, status="queued", name="q"):
     """Store messages by the thousand; the deadlines come in the order of their numbers."""
+    stage.database.run(lambda connection: daily_calls.open_counts(connection, [provider]))
     stage.execute(
         "INSERT INTO messages (id, provider_id, message_id, fingerprint, lane, status, content, destination_key,"
         " destination_masked, country, source, voice, speed, plays, seconds_per_play, interruptible, max_attempts,"
@@ -160,6 +161,7 @@ def test_a_claim_reads_the_heads_of_long_queues_only(stage, lane, analysed):
 def pages_read(stage, lane=Lane.OTP):
     values = {"subaccount_id": "test_voice", "rate": 1e6, "max_in_flight": 100_000, "share": 1, "lease_s": 30}
     values |= {"ring_s": 60, "lane": str(lane), "wanted": 64, "claim_id": "claim_plan"}
+    values |= {"daily_calls": 10**6, "provider_daily_calls": 10**6}
     statement = claims._CLAIM_OTP if lane is Lane.OTP else claims._CLAIM_BULK
     select = re.sub(r"(?<!:):(\w+)", r"%(\1)s", statement.sql[-1])
     with stage.database.engine.connect() as connection:

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from ingress.metrics import exposition
 from ingress.suspects import Suspects
 from ingress.watch import Seen, Watch
 from shared import vitals
+from shared.alarms import ringing
 from shared.db.queries import ends, quarantines
 from shared.ids import new_id
 from shared.lifecycle import FINALS, Status
@@ -169,10 +171,10 @@ def test_a_share_that_falls_is_an_alarm_with_names(door):
 
     assert found["fallen_heard_share"] == {f"{name} MY": 0.1}
     assert found["fallen_used_share"] == {f"{name} TH": pytest.approx(2 / 59)}
-    told = "\n".join(vitals.alarms(found))
+    told = dict(ringing(found))["share_fallen"]
     assert f"{name}: of 100 calls to MY 10% were heard lately, usually 62%" in told
     assert f"{name}: of 59 codes to TH 3% were used lately, usually 65%" in told
-    assert f'ringpost_fallen_heard_share{{where="{name} MY"}} 0.1' in vitals.exposition(found)
+    assert f'ringpost_fallen_heard_share{{where="{name} MY"}} 0.1' in exposition(found)[0].decode()
 
 
 # Quarantine
@@ -211,7 +213,7 @@ def test_a_range_called_in_sequence_whose_calls_nobody_answers_is_refused_until_
     assert (listed["prefixMasked"], listed["country"]) == (f"{RANGE}****", "SG")
     assert listed["why"].startswith("53 numbers in sequence, 60 messages; of 53 calls 0 were heard")
     figures = vitals.gather(door.services.database, door.services.broker.client, door.services.settings.spool_dir)
-    assert "1 ranges of numbers are in quarantine" in "\n".join(vitals.alarms(figures))
+    assert "1 ranges of numbers are in quarantine" in dict(ringing(figures))["range_quarantined"]
 
     released = ringpost("quarantines", "release", found[0])
     hurried(door, wanted=False)

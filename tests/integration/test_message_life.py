@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared.lifecycle import Lane
+from shared.lifecycle import TYPES
 from tests.integration.life_world import ANSWERS, ENDINGS, World
 from tests.integration.worker_stage import staged
 
@@ -41,7 +41,7 @@ class Life(RuleBasedStateMachine):
         self.stage.empty()
         self.world = World(self.stage)
 
-    @rule(phone=_PHONES, lane=st.sampled_from(list(Lane)), ttl_s=st.sampled_from([15, 120, 1800]),
+    @rule(phone=_PHONES, lane=st.sampled_from(TYPES), ttl_s=st.sampled_from([15, 120, 1800]),
           attempts=st.integers(1, 3), redial_unknown=st.booleans(), interruptible=st.booleans())  # fmt: skip
     def submit(self, phone, lane, ttl_s, attempts, redial_unknown, interruptible):
         self.world.submit(
@@ -55,12 +55,12 @@ class Life(RuleBasedStateMachine):
         self.world.submit_again(data.draw(st.sampled_from(sorted(self.world.asked))))
 
     @precondition(lambda self: self.world.asked)
-    @rule(lane=st.sampled_from(list(Lane)), answers=_ANSWERS)
+    @rule(lane=st.sampled_from(TYPES), answers=_ANSWERS)
     def dial(self, lane, answers):
         self.world.dial(lane, answers)
 
     @precondition(lambda self: self.world.asked)
-    @rule(lane=st.sampled_from(list(Lane)), after_post=st.booleans())
+    @rule(lane=st.sampled_from(TYPES), after_post=st.booleans())
     def die_dialling(self, lane, after_post):
         self.world.die_dialling(lane, after_post=after_post)
 

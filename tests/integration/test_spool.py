@@ -6,6 +6,7 @@ import json
 import os
 import time
 
+import psutil
 import pytest
 from sqlalchemy import text
 
@@ -14,8 +15,10 @@ from shared.db.database import Database
 from shared.db.migrate import migrate
 from shared.voice_api.events import glance
 from tests.integration.ingress_stage import call, is_problem, staged
+from tests.integration.test_vitals import samples
 
 PATIENCE = 15  # s
+METRICS_TOKEN = "a token for monitoring"
 ACTION = b'{"eventType": "CALL_ACTION", "payload": {"sessionId": "%s", "eventId": "1", "clientActionId": "ask"}}'
 SUMMARY = b'{"eventType": "SESSION_SUMMARY", "payload": {"sessionId": "%s", "sessionStatus": "COMPLETED"}}'
 HANG_UP = {"clientActionId": "ask", "callflow": [{"action": "hangup"}]}
@@ -33,7 +36,7 @@ def own_engines(tmp_path_factory):
 
 @pytest.fixture
 def stage(own_engines, tmp_path):
-    with staged(own_engines.database_url, own_engines.redis_url, tmp_path) as stage:
+    with staged(own_engines.database_url, own_engines.redis_url, tmp_path, metrics_token=METRICS_TOKEN) as stage:
         yield stage
 
 
@@ -201,3 +204,82 @@ def test_readiness_tells_of_postgres_and_does_not_hinge_on_redis(own_engines, st
     assert (without_redis.status_code, without_redis.get_json()["redis"]) == (200, "away")
     assert (without_both.status_code, without_both.get_json()["database"]) == (503, "away")
     assert alive.status_code == 200
+
+
+@pytest.fixture
+def known(stage, monkeypatch):
+    """Asks for the metrics as they are now: what of them is known, and what is up."""
+    monkeypatch.setattr("ingress.metrics._KEEP_S", 0)
+    monkeypatch.setattr("shared.vitals.PATIENCE_S", PATIENCE)
+
+    def ask():
+        reply = stage.http.get("/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"})
+        assert reply.status_code == 200
+        found = samples(reply.text)
+        assert ("ringpost_undetermined_share",) not in found or found["ringpost_known", "database"]
+        assert ("ringpost_dead_letters", "reconcile_events") in found or not found["ringpost_known", "redis"]
+        assert found["ringpost_known", "disk"] == 1
+        names = ("ringpost_known", "database"), ("ringpost_known", "redis")
+        return tuple(int(found[name]) for name in (*names, ("ringpost_database_up",), ("ringpost_redis_up",)))
+
+    return ask
+
+
+def test_the_metrics_tell_what_is_known_whatever_is_away(own_engines, stage, known):
+    seen = [known()]
+    own_engines.valkey.kill()
+    seen.append(known())
+    own_engines.postgres.stop("immediate")
+    seen.append(known())
+    own_engines.valkey.start()
+    seen.append(known())
+    own_engines.postgres.start()
+
+    assert seen == [(1, 1, 1, 1), (1, 0, 1, 0), (0, 0, 0, 0), (0, 1, 0, 1)]
+    wait_until(lambda: known() == (1, 1, 1, 1))
+
+
+@pytest.mark.parametrize(("engine", "expected"), [("postgres", (0, 1, 0, 1)), ("valkey", (1, 0, 1, 0))])
+def test_an_engine_that_hangs_holds_no_metrics_up(own_engines, stage, known, monkeypatch, engine, expected):
+    """Stopped in the middle of everything, it neither answers nor closes its connections."""
+    well, group = known(), getattr(own_engines, engine).pid
+    everybody = [psutil.Process(group), *psutil.Process(group).children(recursive=True)]
+    for process in everybody:
+        process.suspend()
+    monkeypatch.setattr("shared.vitals.PATIENCE_S", 2)
+    try:
+        seen = known()
+    finally:
+        for process in everybody:
+            process.resume()
+
+    assert (well, seen) == ((1, 1, 1, 1), expected)
+    wait_until(lambda: known() == (1, 1, 1, 1))
+
+
+def test_metrics_that_postgresql_cannot_tell_are_said_to_be_unknown(stage, known):
+    rename = "ALTER TABLE {} RENAME TO {}"
+    with stage.services.database.transaction() as connection:
+        connection.execute(text(rename.format("heartbeats", "hidden")))
+    seen = known()
+    with stage.services.database.transaction() as connection:
+        connection.execute(text(rename.format("hidden", "heartbeats")))
+
+    assert (seen, known()) == ((0, 1, 1, 1), (1, 1, 1, 1))
+
+
+def test_the_spool_is_its_owner_s_alone_and_empty_after_the_replay(stage, without_postgres):
+    folder = stage.site.settings.spool_dir
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    assert stage.webhook("vss", SUMMARY % b"s-modes").status_code == 200
+    modes = {oct(path.stat().st_mode & 0o777) for path in folder.iterdir()}
+    of_folder = oct(folder.stat().st_mode & 0o777)
+    raw = b"".join(path.read_bytes() for path in folder.iterdir())
+
+    without_postgres()
+    wait_until(lambda: not any(folder.iterdir()))
+
+    assert (of_folder, modes) == ("0o700", {"0o600"})
+    assert b"s-modes" not in raw
+    assert any(key == key_of(SUMMARY % b"s-modes") for key in kept(stage))

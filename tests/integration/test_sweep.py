@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from shared import jobs
 from shared.db.queries import moves
-from shared.lifecycle import Event, Lane, Move
+from shared.lifecycle import TYPES, Event, Lane, Move
 from tests.integration.worker_stage import staged, vss
 
 MANY = 1100  # more than two pages
@@ -93,7 +93,7 @@ def test_a_destination_is_free_again_once_its_call_cannot_be_up(stage):
     assert [stage.message(id_).busy_destination is None for id_ in ids] == [True, False]
 
 
-@pytest.mark.parametrize("lane", list(Lane))
+@pytest.mark.parametrize("lane", TYPES)
 def test_a_lane_with_waiting_messages_is_rung_for(stage, lane):
     stage.keep(lane=lane)
 

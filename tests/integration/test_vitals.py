@@ -1,12 +1,16 @@
 """The figures that alarms go by: true, bounded, for monitoring systems only."""
 
-import re
+import json
 import time
+from types import SimpleNamespace
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
-from shared import vitals
+from shared import jobs, vitals
+from shared.alarms import ringing
+from shared.broker import CONSUMER_NAME, connect
 from shared.db import vitals as figures_of
 from tests.integration.ingress_stage import is_problem
 from tests.integration.ingress_stage import staged as ingress
@@ -27,7 +31,37 @@ def gathered(stage):
 
 
 def samples(text_):
-    return dict(re.findall(r"^(ringpost_\S+) (\S+)$", text_, re.MULTILINE))
+    """What a Prometheus would read."""
+    return {
+        (sample.name, *(sample.labels[label] for label in sorted(sample.labels))): sample.value
+        for family in text_string_to_metric_families(text_)
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def metrics(settings, monkeypatch):
+    """Asks an ingress for its metrics, as they are now."""
+    monkeypatch.setattr("ingress.metrics._KEEP_S", 0)
+    with ingress(settings.database_url, settings.redis_url, settings.ringpost_data_dir, metrics_token=TOKEN) as front:
+
+        def ask():
+            reply = front.http.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+            assert reply.status_code == 200
+            return samples(reply.text)
+
+        yield ask
+
+
+@pytest.fixture
+def rings(metrics, ringpost):
+    """Whether an alarm rings in the metrics, and the sentence of ``ringpost status`` about it, if any."""
+
+    def ask(name, words):
+        told = [line for line in json.loads(ringpost("status", "--json").stdout)["badNews"] if words in line]
+        return metrics()["ringpost_alarm", name], told
+
+    return ask
 
 
 def test_what_is_late_doubtful_or_set_aside_is_counted(stage):
@@ -57,22 +91,72 @@ def test_what_is_late_doubtful_or_set_aside_is_counted(stage):
     assert (found["spool_files"], found["spool_bytes"]) == (1, 5)
     assert found["dead_letters"]["reconcile_events"] == 1
     assert abs(found["clock_ahead_s"]) < 0.5
-    told = "\n".join(vitals.alarms(found))
+    told = "\n".join(sentence for _, sentence in ringing(found))
     assert "held since PostgreSQL" in told
     assert "dead letter" in told
     assert "1 events are set aside" in told
 
 
-def test_a_clock_that_is_off_is_an_alarm(stage, monkeypatch):
+def test_a_clock_that_is_off_is_an_alarm_until_it_is_right(stage, rings, monkeypatch):
     right = time.time
-    monkeypatch.setattr("workers.sweep.time.time", lambda: right() - 3)
+    seen = []
+    for off_s in (0, -3, 0, 3, 0):
+        monkeypatch.setattr("workers.sweep.time.time", lambda off_s=off_s: right() + off_s)
+        stage.sweep()
+        monkeypatch.undo()
+        monkeypatch.setattr("ingress.metrics._KEEP_S", 0)
+        seen.append(rings("clock_off", "a clock is"))
 
-    stage.sweep()
-    monkeypatch.undo()
+    assert [on for on, _ in seen] == [0, 1, 0, 1, 0]
+    assert [len(told) for _, told in seen] == [0, 1, 0, 1, 0]
+    assert "a clock is 3.0 s from PostgreSQL's" in seen[1][1][0]
 
-    found = gathered(stage)
-    assert found["sweeper_clock_off_s"] == pytest.approx(3, abs=0.5)
-    assert "a clock is 3.0 s" in "\n".join(vitals.alarms(found))
+
+def test_the_clock_of_whoever_answers_is_held_against_postgresql_s_too(metrics, monkeypatch):
+    right = time.time
+    monkeypatch.setattr("shared.vitals.time.time", lambda: right() - 4)
+
+    found = metrics()
+
+    assert found["ringpost_clock_ahead_seconds",] == pytest.approx(4, abs=0.5)
+    assert found["ringpost_alarm", "clock_off"] == 1
+
+
+def test_a_disk_that_fills_up_is_an_alarm_until_there_is_room(rings, monkeypatch):
+    seen = []
+    for used in (79, 81, 100, 79):
+        usage = SimpleNamespace(total=100, used=used, free=100 - used)
+        monkeypatch.setattr("shared.vitals.shutil.disk_usage", lambda _, usage=usage: usage)
+        seen.append(rings("disk_full", "the disk of the webhook spool"))
+
+    assert [on for on, _ in seen] == [0, 1, 1, 0]
+    assert [told for _, told in seen][1] == ["the disk of the webhook spool is 81% full"]
+    assert [len(told) for _, told in seen] == [0, 1, 1, 0]
+
+
+def test_workers_are_counted_by_the_queue_that_they_listen_to(stage, metrics):
+    queue = jobs.RECONCILE_EVENTS.queue
+    before = metrics()["ringpost_consumers", queue]
+    with connect(stage.settings.redis_url, timeout_s=1, name=CONSUMER_NAME.format(queue)) as consumer:
+        consumer.ping()
+        beside = metrics()["ringpost_consumers", queue]
+
+    assert (before, beside) == (0, 1)
+
+
+def test_calls_that_nobody_hears_are_told_by_provider_and_country(stage, metrics):
+    ids = stage.keep_all([stage.new_message() for _ in range(25)])
+    stage.execute(
+        "INSERT INTO feed_events (event_id, provider_id, sequence, message_id, type, status, facts)"
+        " SELECT 'evt_' || m.id, m.provider_id, row_number() OVER (), m.id, 'message.no_answer', 'no_answer', '{}'"
+        " FROM messages m"
+    )
+
+    found = metrics()
+
+    assert len(ids) == 25
+    assert found["ringpost_answer_share_of", "SG", "prov_test"] == 0
+    assert found["ringpost_alarm", "unheard"] == 1
 
 
 def test_the_figures_of_many_messages_read_few_rows(stage):
@@ -102,7 +186,7 @@ def test_the_figures_of_many_messages_read_few_rows(stage):
 
     assert found["answer_share"] == pytest.approx(0.75, abs=0.01)
     assert found["undetermined_share"] == 0
-    assert rows < 3000
+    assert rows < 6000  # of 30,000: the last 2,000 events, and their messages for the country
     assert id_
 
 
@@ -118,5 +202,6 @@ def test_metrics_are_for_whoever_bears_the_token(settings):
     assert is_problem(closed, 404, "not_found")
     assert known.content_type.startswith("text/plain; version=0.0.4")
     found = samples(known.text)
-    assert found["ringpost_database_up"] == found["ringpost_redis_up"] == "1"
-    assert 'ringpost_overdue_seconds{status="queued"}' in found
+    assert found["ringpost_database_up",] == found["ringpost_redis_up",] == 1
+    assert found["ringpost_overdue_seconds", "queued"] >= 0
+    assert {found["ringpost_known", part] for part in ("database", "redis", "disk")} == {1}

@@ -18,7 +18,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stage(database_url, redis_url, data_dir):
-    with staged(database_url, redis_url, data_dir, webhook_auth_token_old="old-token") as stage:
+    with staged(database_url, redis_url, data_dir, webhook_auth_token_old="old-webhook-token") as stage:
         yield stage
 
 
@@ -53,8 +53,8 @@ def hangs_up(reply, client_action_id="end"):
         {"Authorization": f"bearer  {WEBHOOK_TOKEN}"},
         basic("8x8", WEBHOOK_TOKEN),
         basic("", WEBHOOK_TOKEN),
-        {"Authorization": "old-token"},
-        {"Authorization": "Bearer old-token"},
+        {"Authorization": "old-webhook-token"},
+        {"Authorization": "Bearer old-webhook-token"},
     ],
     ids=str,
 )

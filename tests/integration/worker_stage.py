@@ -18,6 +18,7 @@ from shared.jobs import Doorbell
 from shared.lifecycle import FINAL_EVENT_TYPES, Lane
 from shared.services import build_services
 from shared.voice_api.events import glance
+from tests.integration.emptying import empty
 from workers.place_calls import PlaceCalls
 from workers.reconcile_events import ReconcileEvents
 from workers.sweep import sweep_once
@@ -25,8 +26,9 @@ from workers.sweep import sweep_once
 SOURCE = "+6531580001"
 PROVIDER = "prov_test"
 _TABLES = (
-    "messages, dial_attempts, call_legs, webhook_inbox, feed_events, callbacks, delivery_attempts, endpoints,"
-    " providers, lanes, subaccounts, breakers, heartbeats, voices, log_exports, log_lookups"
+    *("messages", "dial_attempts", "call_legs", "webhook_inbox", "feed_events", "callbacks", "delivery_attempts"),
+    *("endpoints", "providers", "lanes", "subaccounts", "breakers", "heartbeats", "voices", "log_exports"),
+    *("log_lookups", "stops", "daily_calls"),
 )
 _numbers = itertools.count(230000)
 
@@ -61,7 +63,8 @@ class Stage:
 
     def empty(self):
         """Begin anew, with one provider."""
-        self.execute(f"TRUNCATE {_TABLES} CASCADE")
+        with self.database.transaction() as connection:
+            empty(connection, _TABLES)
         self.database.run(lambda connection: providers.create_provider(connection, PROVIDER, "test", None))
 
     def new_services(self, **changes):

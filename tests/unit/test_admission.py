@@ -7,7 +7,7 @@ import pytest
 from ingress import admission
 from ingress.admission import Asked, Inflow, Speed
 from shared.backlog import Backlog, Waiting
-from shared.lifecycle import Lane
+from shared.lifecycle import TYPES
 
 NOW = 1_000_000.0
 TTL_S = 120
@@ -180,7 +180,7 @@ def test_a_class_of_deadlines_counts_in_part():
     assert [admission.place(found, NOW + at) for at in (-1, 5, 10, 30, 49, 50)] == [0, 5, 10, 20, 30, 31]
 
 
-@pytest.mark.parametrize("lane", Lane)
+@pytest.mark.parametrize("lane", TYPES)
 def test_a_later_place_is_never_dialled_earlier(lane):
     known = backlog([(lane, "bank", 500), (lane, "shop", 50), ("otp", "post", 100)], flying={"shop": 7})
     view = admission.outlook(known, Speed(), {("otp", "post"): Inflow(2, 30)})

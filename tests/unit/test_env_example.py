@@ -12,8 +12,8 @@ REQUIRED = {
     "eight_x_eight_api_key": "key",
     "eight_x_eight_subaccount_id": "acme_voice",
     "outbound_phone_number": "+6531580001",
-    "webhook_auth_token": "token",
-    "ringpost_data_key": base64.b64encode(bytes(32)).decode(),
+    "webhook_auth_token": "test-webhook-token",
+    "ringpost_data_key": base64.b64encode(bytes(range(32))).decode(),
 }
 
 

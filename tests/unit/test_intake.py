@@ -17,7 +17,7 @@ from shared.settings import Settings
 from shared.times import rfc3339
 from shared.voices import Voices
 
-KEY = base64.b64encode(bytes(32)).decode()
+KEY = base64.b64encode(bytes(range(32))).decode()
 GOOD = {"messageId": "OTP1", "customerPhone": "+6581234567", "message": "Hello"}
 VOICES = Voices("en-US-BenjaminRUS", {})
 
@@ -29,7 +29,7 @@ def intake(tmp_path):
         eight_x_eight_api_key="key",
         eight_x_eight_subaccount_id="shop_voice",
         outbound_phone_number="+6531580001,+6531580002",
-        webhook_auth_token="token",
+        webhook_auth_token="test-webhook-token",
         ringpost_data_key=KEY,
         ringpost_data_dir=tmp_path,
     )
@@ -127,7 +127,7 @@ def test_what_is_too_far_ahead_or_too_late_the_databases_clock_says(intake):
 def quiet_row(intake, at, *, alerts=False, **members):
     rules = SendingRules(quiet_hours=parse_quiet_hours("22:00-08:00"), quiet_alerts=alerts)
     body = GOOD | members
-    owner = KeyOwner("key_1", b"", "prov_1", None, {}, rules)
+    owner = KeyOwner("key_1", b"", "prov_1", None, {}, rules=rules)
     now = datetime.fromisoformat(at).timestamp()
     there = replace(intake, now=lambda: now)
     return there.row(there.read(body), there.fingerprint(body), owner, VOICES)

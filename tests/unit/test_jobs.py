@@ -12,6 +12,7 @@ from shared.lifecycle import Lane
         (jobs.PLACE_CALLS[Lane.OTP], "place_calls.otp", "place_calls", ("otp",)),
         (jobs.PLACE_CALLS[Lane.ALERT], "place_calls.alert", "place_calls", ("alert",)),
         (jobs.PLACE_CALLS[Lane.NOTIFICATION], "place_calls.notification", "place_calls", ("notification",)),
+        (jobs.PLACE_CALLS[Lane.TEST], "pretend_calls", "pretend_calls", ()),
         (jobs.RECONCILE_EVENTS, "reconcile_events", "reconcile_events", ()),
         (jobs.DELIVER_CALLBACKS, "deliver_callbacks", "deliver_callbacks", ()),
     ],

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import sys
+import threading
 
 import pytest
 import structlog
@@ -13,6 +15,7 @@ from shared import log as logs
 def lines(capsys):
     """Configures logging, and reads what was logged since."""
     handlers, level = logging.root.handlers[:], logging.root.level
+    hooks = sys.excepthook, threading.excepthook
 
     def read():
         return capsys.readouterr().err.splitlines()
@@ -21,6 +24,7 @@ def lines(capsys):
     structlog.reset_defaults()
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
+    sys.excepthook, threading.excepthook = hooks
 
 
 def test_an_event_is_one_line_of_json(lines):
@@ -101,6 +105,14 @@ def test_the_chatter_of_libraries_is_left_out_even_when_ours_is_wanted(lines):
         ("call +6591234567 failed", "call **** failed"),
         ('{"destination":6591234567}', '{"destination":****}'),
         ("to:+6591234567,", "to:****,"),
+        ("+65 9123-4567 did not answer", "**** did not answer"),
+        ("tel:x+6591234567", "tel:x****"),
+        ("Authorization: Basic YWRtaW46c2VjcmV0", "Authorization: Basic ****"),
+        ("{'Authorization': 'Bearer abc.def'}", "{'Authorization': 'Bearer ****'}"),
+        ("sent authorization=rps_secret, and more", "sent authorization=****, and more"),
+        ("('authorization', b'Basic Zm9vOmJhcg==')", "('authorization', b'Basic ****')"),
+        ("used bearer 0f3d9a1c7b", "used bearer ****"),
+        ("basic facts", "basic facts"),
         ("+65****4567", "+65****4567"),  # masked already
         ("msg_01890a5d1234567890", "msg_01890a5d1234567890"),
         ("0.1234567890", "0.1234567890"),
@@ -118,3 +130,33 @@ def test_what_may_be_a_phone_number_is_masked(lines, said, shown):
     ours, theirs = map(json.loads, lines())
     assert ours["said"] == shown
     assert theirs["event"] == shown
+
+
+def test_what_lies_deep_in_a_value_is_masked_too(lines):
+    logs.configure("json", "INFO")
+
+    structlog.get_logger().info("anything", said={"to": ["+6591234567", b"+6591234567"], "number": 6591234567, "n": 7})
+
+    (line,) = lines()
+    assert json.loads(line)["said"] == {"to": ["****", "b'****'"], "number": "****", "n": 7}
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_what_nobody_caught_is_told_masked_and_without_what_variables_held(lines, log_format):
+    logs.configure(log_format, "INFO")
+
+    def fail():
+        text = str(6 * 111)
+        raise ValueError(f"no call to +6591234567 {len(text)}")
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    try:
+        fail()
+    except ValueError:
+        sys.excepthook(*sys.exc_info())
+
+    told = "\n".join(lines())
+    assert told.count("ValueError: no call to ****") == 2
+    assert "666" not in told

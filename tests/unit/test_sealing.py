@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from shared.sealing import Sealer, Unsealable
+from shared.sealing import Sealer, Unopened, Unsealable, hash_alike, next_data_key
 
 KEY, OTHER_KEY = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 PLAIN = b"Your code is 4711."
@@ -93,3 +93,46 @@ def test_a_process_and_its_fork_never_share_a_nonce(sealer):
     assert Sealer(KEY).unseal(theirs, row="msg_1") == PLAIN
     os.close(reader)
     os.close(writer)
+
+
+# a key that follows another
+
+
+NEXT = next_data_key(KEY)
+
+
+def test_the_next_key_reads_nothing_of_the_one_before_unless_it_is_given_along(sealer):
+    sealed = sealer.seal(PLAIN, row="msg_1")
+
+    assert Sealer(NEXT, KEY).unseal(sealed, row="msg_1") == PLAIN
+    with pytest.raises(Unopened):
+        Sealer(NEXT).unseal(sealed, row="msg_1")
+
+
+def test_what_the_next_key_seals_names_it_and_is_read_by_whoever_holds_both():
+    sealed = Sealer(NEXT, KEY).seal(PLAIN, row="msg_1")
+
+    assert sealed.startswith(Sealer(NEXT).header)
+    assert Sealer(NEXT).header != Sealer(next_data_key(NEXT)).header
+    assert Sealer(KEY, NEXT).unseal(sealed, row="msg_1") == PLAIN
+    with pytest.raises(Unopened):
+        Sealer(KEY).unseal(sealed, row="msg_1")
+
+
+def test_keys_that_follow_each_other_hash_alike_for_ever(sealer):
+    after = NEXT
+    for _ in range(3):
+        after = next_data_key(after)
+
+    assert Sealer(after).destination_key("+6581234567") == sealer.destination_key("+6581234567")
+    assert Sealer(after).fingerprint(b"body") == sealer.fingerprint(b"body")
+    assert (hash_alike(KEY, after), hash_alike(OTHER_KEY, after)) == (True, False)
+
+
+@pytest.mark.parametrize("place", [0, 1, 4, 5, 16, 17, 30, -1])
+def test_a_changed_byte_under_a_named_key_is_noticed(place):
+    sealed = bytearray(Sealer(NEXT, KEY).seal(PLAIN, row="msg_1"))
+    sealed[place] ^= 1
+
+    with pytest.raises(Unsealable):
+        Sealer(NEXT, KEY).unseal(bytes(sealed), row="msg_1")

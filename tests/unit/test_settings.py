@@ -3,15 +3,17 @@
 import base64
 
 import pytest
+from pydantic import SecretStr
 
-from shared.settings import Settings, SettingsError
+from shared.secret_values import without_password
+from shared.settings import SECRET_FIELDS, Settings, SettingsError
 
-KEY = base64.b64encode(bytes(32)).decode()
+KEY = base64.b64encode(bytes(range(32))).decode()
 REQUIRED = {
     "eight_x_eight_api_key": "api-key",
     "eight_x_eight_subaccount_id": "shop_voice",
     "outbound_phone_number": "+6531580001",
-    "webhook_auth_token": "token",
+    "webhook_auth_token": "test-webhook-token",
     "ringpost_data_key": KEY,
 }
 
@@ -20,6 +22,7 @@ REQUIRED = {
 def clean_environment(monkeypatch):
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(f"{name.upper()}_FILE", raising=False)
 
 
 def load(**settings):
@@ -75,11 +78,22 @@ def test_caller_ids_are_read_with_or_without_a_plus(given, numbers):
         ("outbound_phone_number", "RINGPOST"),
         ("webhook_auth_token", ""),
         ("webhook_auth_token", "  "),
+        ("webhook_auth_token", "only-15-letters"),
+        ("webhook_auth_token", "abababababababababab"),
+        ("webhook_auth_token", "change-me-change-me-1"),
+        ("webhook_auth_token", "your-webhook-secret-here"),
+        ("webhook_auth_token_old", "short"),
+        ("metrics_token", "short"),
+        ("eight_x_eight_api_key", "your_api_key"),
+        ("eight_x_eight_api_key", "<the key>"),
+        ("eight_x_eight_api_key", "secret"),
         ("eight_x_eight_api_key", ""),
         ("ringpost_data_key", ""),
         ("ringpost_data_key", "no base64!"),
         ("ringpost_data_key", base64.b64encode(bytes(31)).decode()),
         ("ringpost_data_key", base64.b64encode(bytes(33)).decode()),
+        ("ringpost_data_key", base64.b64encode(bytes(32)).decode()),
+        ("ringpost_data_key", base64.b64encode(b"0123456789" * 3 + b"01").decode()),
         ("webhook_allowed_ips", "nowhere"),
         ("webhook_allowed_ips", "10.0.0.1/8"),
         ("callback_allowed_networks", "127.0.0.0/99"),
@@ -148,7 +162,13 @@ def test_lists_become_what_they_stand_for(tmp_path):
 
 
 def test_no_secret_shows_in_the_settings():
-    shown = repr(load(webhook_auth_token="hush-1", eight_x_eight_api_key="hush-2", webhook_auth_token_old="hush-3"))
+    shown = repr(
+        load(
+            webhook_auth_token="hush-hush-hush-1",
+            eight_x_eight_api_key="hush-2",
+            webhook_auth_token_old="hush-hush-hush-3",
+        )
+    )
 
     assert "hush" not in shown
     assert KEY not in shown
@@ -160,3 +180,43 @@ def test_countries_are_known_by_their_codes_in_any_case():
     assert "ALLOWED_COUNTRIES" in problem
     assert load(allowed_countries="sg, US").allowed_countries == ("SG", "US")
     assert load(allowed_countries="*").allowed_countries == ("*",)
+
+
+@pytest.mark.parametrize("name", SECRET_FIELDS)
+def test_a_secret_may_come_from_a_file(name, monkeypatch, tmp_path):
+    secret = {"ringpost_data_key": KEY, "database_url": "postgresql://db/x", "redis_url": "redis://cache/0"}.get(
+        name, "a-secret-of-some-length"
+    )
+    (tmp_path / "secret").write_text(secret + "\n")
+    monkeypatch.setenv(f"{name.upper()}_FILE", str(tmp_path / "secret"))
+
+    settings = Settings.load(_env_file=None, **{key: value for key, value in REQUIRED.items() if key != name})
+
+    found = getattr(settings, name)
+    assert (found.get_secret_value() if isinstance(found, SecretStr) else found) == secret
+
+
+def test_a_secret_from_two_places_or_from_none_that_can_be_read_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "secret").write_text("hush-hush-hush-hush")
+    monkeypatch.setenv("METRICS_TOKEN_FILE", str(tmp_path / "absent"))
+    monkeypatch.setenv("WEBHOOK_AUTH_TOKEN_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("WEBHOOK_AUTH_TOKEN", "hush-hush-hush-hush")
+
+    absent, doubled = sorted(problems())
+
+    assert absent == f"METRICS_TOKEN_FILE: {tmp_path}/absent cannot be read: No such file or directory"
+    assert doubled == "WEBHOOK_AUTH_TOKEN_FILE: WEBHOOK_AUTH_TOKEN is set, too; keep one of the two"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://db:5432/ringpost", "postgresql://db:5432/ringpost"),
+        ("postgresql://user:hush@db/ringpost?sslmode=require", "postgresql://user:***@db/ringpost?sslmode=require"),
+        ("postgresql://user@db/ringpost?password=hush", "postgresql://user@db/ringpost?***"),
+        ("redis://:hush@cache:6379/0", "redis://:***@cache:6379/0"),
+        ("redis://[hush", "***"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url, shown):
+    assert without_password(url) == shown

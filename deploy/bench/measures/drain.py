@@ -16,8 +16,9 @@ from deploy.bench.result import Measured, Plot, Points
 from deploy.bench.scene import Scene
 from deploy.bench.stage import SUBACCOUNT
 from shared import jobs
-from shared.db.queries import operations
+from shared.db.queries import stops
 from shared.lifecycle import Lane
+from shared.stops import Scope, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,11 +89,11 @@ def held(scene: Scene, lane: Lane) -> Iterator[None]:
     """The lane paused, as an operator would; let go and rung at the end."""
     stage = scene.stage
     with stage.database.transaction() as connection:
-        operations.pause_lane(connection, lane)
+        stops.stop(connection, Stop(Scope.LANE, lane), reason="measured", by="bench")
     yield
     time.sleep(_SETTLE_S)  # claims under way end
     with stage.database.transaction() as connection:
-        operations.resume_lane(connection, lane)
+        stops.go(connection, Scope.LANE, lane)
     stage.services.doorbell.ring(jobs.PLACE_CALLS[lane])
 
 

@@ -90,7 +90,7 @@ def _store(scene: Scene, rows: int) -> Iterator[_Store]:
     with database.transaction() as connection:
         bulk.fill_waiting(connection, provider["provider_id"], Lane.OTP, 1, _WAITING)
     scene.tell(f"vacuuming {rows:,} messages")
-    _vacuum(url)
+    vacuum(url)
     port = fleet.free_port("127.0.0.1")
     environment = stage.environment(DATABASE_URL=url, PORT=str(port), WEB_CONCURRENCY="1")
     web = [Process(name="web", command=fleet.processes({})[0].command, env=environment)]
@@ -100,7 +100,8 @@ def _store(scene: Scene, rows: int) -> Iterator[_Store]:
     database.close()
 
 
-def _vacuum(url: str) -> None:
+def vacuum(url: str) -> None:
+    """Leave a database as autovacuum would in time, its statistics true."""
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -179,7 +180,7 @@ def _waiting(scene: Scene, measured: Measured, store: _Store) -> None:
     scene.tell(f"{many:,} waiting messages")
     with store.database.transaction() as connection:
         bulk.fill_waiting(connection, store.provider["provider_id"], Lane.OTP, _WAITING + 1, many)
-    _vacuum(str(store.database.engine.url.render_as_string(hide_password=False)).replace("+psycopg2", ""))
+    vacuum(str(store.database.engine.url.render_as_string(hide_password=False)).replace("+psycopg2", ""))
     claims.append(median(_timed(_claim, scene, store) for _ in range(_ROUNDS // 2)))
     rings.append(_ringing_ms(scene))
     measured.add("waiting_claim", f"claims a second, {many:,} waiting against {_WAITING:,}", ratio(*claims))

@@ -44,6 +44,7 @@ class NewMessage:
     scheduled_at: datetime | None
     expires_at: datetime | None
     ttl_s: int | None
+    test_type: str | None = None  # of a test message, which waits in the test lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +77,21 @@ _INSERT: Final = Prepared(
 INSERT INTO messages (
   id, provider_id, message_id, fingerprint, lane, status, content, destination_key, destination_masked, country,
   source, voice, speed, plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown,
-  endpoint_id, metadata, warnings, scheduled_at, deadline, due_at)
+  endpoint_id, metadata, warnings, scheduled_at, test_type, deadline, due_at)
 SELECT id, provider_id, message_id, decode(fingerprint, 'hex'), lane,
   CASE WHEN scheduled_at > now() THEN 'scheduled' ELSE 'queued' END,
   decode(content, 'hex'), decode(destination_key, 'hex'), destination_masked, country, source, voice, speed,
   plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown, endpoint_id, metadata,
-  CASE WHEN {suppressions.suppressed("x")} THEN warnings || :warning ELSE warnings END, scheduled_at,
+  CASE WHEN test_type IS NULL AND {suppressions.suppressed("x")} THEN warnings || :warning ELSE warnings END,
+  scheduled_at, test_type,
   COALESCE(expires_at, GREATEST(scheduled_at, now()) + ttl_s * interval '1 second'),
   GREATEST(scheduled_at, now())
 FROM json_to_recordset(:rows) AS x(
   id text, provider_id text, message_id text, fingerprint text, lane text, content text, destination_key text,
   destination_masked text, country text, source text, voice text, speed float8, plays int2, seconds_per_play float8,
   interruptible boolean, max_attempts int2, spare_attempts int2, redial_unknown boolean, endpoint_id text,
-  metadata jsonb, warnings jsonb, scheduled_at timestamptz, expires_at timestamptz, ttl_s int)
+  metadata jsonb, warnings jsonb, scheduled_at timestamptz, expires_at timestamptz, ttl_s int, test_type text)
+WHERE NOT EXISTS (SELECT FROM past_messages p WHERE p.provider_id = x.provider_id AND p.message_id = x.message_id)
 ON CONFLICT DO NOTHING
 RETURNING id, status, deadline, due_at, jsonb_array_length(warnings) AS warnings
 """,
@@ -98,9 +101,21 @@ RETURNING id, status, deadline, due_at, jsonb_array_length(warnings) AS warnings
 
 _WARNING: Final = to_json([SUPPRESSED]).decode()
 
+#: Of messages that were purged; a message that is not yet gone counts as it stands.
+_PAST: Final = """
+SELECT p.id, p.provider_id, p.message_id, p.lane, p.status, p.reason, NULL AS session_id, p.fingerprint, p.deadline,
+  NULL::timestamptz AS due_at, '[]'::jsonb AS warnings
+FROM past_messages p
+WHERE NOT EXISTS (SELECT FROM messages m WHERE m.id = p.id) AND {chosen}
+"""
+_ASKED: Final = (
+    "(p.provider_id, p.message_id) IN (SELECT provider_id, message_id"
+    " FROM json_to_recordset(:keys) AS k(provider_id text, message_id text))"
+)
 _FIND: Final = text(f"""
 SELECT {_COLUMNS} FROM messages
 JOIN json_to_recordset(:keys) AS k(provider_id text, message_id text) USING (provider_id, message_id)
+UNION ALL {_PAST.format(chosen=_ASKED)}
 """)
 
 
@@ -124,7 +139,10 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> list[Accept
     ]
 
 
-_EARLIER: Final = text(f"SELECT {_COLUMNS} FROM messages WHERE provider_id = :provider_id AND message_id = ANY (:ids)")
+_EARLIER: Final = text(f"""
+SELECT {_COLUMNS} FROM messages WHERE provider_id = :provider_id AND message_id = ANY (:ids)
+UNION ALL {_PAST.format(chosen="p.provider_id = :provider_id AND p.message_id = ANY (:ids)")}
+""")
 
 
 def earlier(connection: Connection, provider_id: str, message_ids: Sequence[str]) -> dict[str, Accepted]:

@@ -1,4 +1,4 @@
-"""What waits to be dialled and what limits the dialling, read for the ingress's estimates."""
+"""What waits to be dialled and what limits the dialling, read for the ingress's estimates; tests wait for nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from shared.backlog import Backlog, Queue, Waiting
+from shared.lifecycle import Lane
+from shared.voice_api.pretence import PRETENDED_PREFIX
 
 #: Deadlines are told apart more finely the nearer they are: each class is a quarter wider than the one before.
 _COUNT: Final = """
@@ -21,19 +23,21 @@ GROUP BY m.lane, m.provider_id, width_bucket(m.deadline, (
 
 # Everything it reads stands in the queue's index.
 _WAITING: Final = text(f"""{_COUNT}
-WHERE m.status = 'queued' AND m.due_at <= now() AND m.deadline > now() {_GROUPED}""")
+WHERE m.status = 'queued' AND m.lane <> '{Lane.TEST}' AND m.due_at <= now() AND m.deadline > now() {_GROUPED}""")
 
 #: So few are counted again without those whose phone is busy, as many may wait for one phone while others need not.
 _FEW: Final = 2000
 _DIALABLE: Final = text(f"""{_COUNT}
 LEFT JOIN messages b ON b.busy_destination = m.destination_key
-WHERE m.status = 'queued' AND m.due_at <= now() AND m.deadline > now()
+WHERE m.status = 'queued' AND m.lane <> '{Lane.TEST}' AND m.due_at <= now() AND m.deadline > now()
   AND (b.id IS NULL OR b.busy_until >= m.deadline) {_GROUPED}""")
 
-_LIMITS: Final = text("""
+# Those of test messages come last in the order of the ids, and are left out by beginning before them.
+_LIMITS: Final = text(f"""
 WITH newest AS MATERIALIZED (
   SELECT a.number, a.started_at, m.lane, m.created_at, m.scheduled_at
-  FROM (SELECT message_id, number, started_at FROM dial_attempts ORDER BY attempt_id DESC LIMIT 20) a
+  FROM (SELECT message_id, number, started_at FROM dial_attempts
+    WHERE attempt_id < '{PRETENDED_PREFIX}' ORDER BY attempt_id DESC LIMIT 20) a
   JOIN messages m ON m.id = a.message_id)
 SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS at,
   LEAST(:pace, CASE WHEN s.pace_cut_at > now() - interval '5 minutes' THEN s.pace_refused END)::float8 AS pace,
@@ -41,6 +45,7 @@ SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS at,
   COALESCE(s.dialed, 0) AS dialed,
   COALESCE(EXTRACT(EPOCH FROM s.held_until), 0)::float8 AS held_until,
   (SELECT json_agg(lane) FROM lanes WHERE paused_at IS NOT NULL) AS paused,
+  EXISTS (SELECT FROM stops WHERE scope = 'global' AND name = '' AND ended_at IS NULL) AS is_stopped,
   (SELECT EXTRACT(EPOCH FROM probe_at)::float8 FROM breakers WHERE scope = 'subaccount' AND name = :subaccount_id)
     AS probe_at,
   (SELECT json_object_agg(name, EXTRACT(EPOCH FROM probe_at)) FROM breakers WHERE scope = 'source') AS sources,
@@ -77,7 +82,7 @@ def read(connection: Connection, subaccount_id: str, *, pace: float, lines: floa
         dialed=limits.dialed,
         last_dials=limits.last_dials or {},
         held_until=limits.held_until,
-        paused=frozenset(limits.paused or ()),
+        paused=frozenset(Lane) if limits.is_stopped else frozenset(limits.paused or ()),
         probe_at=limits.probe_at,
         source_probe_at=limits.sources or {},
         quick_s=limits.quick_s,

@@ -34,6 +34,7 @@ class ClaimedCallback:
     id: str
     message_id: str
     lane: str
+    test_type: str | None
     destination_masked: str
     metadata: dict[str, str]
 
@@ -74,7 +75,7 @@ WITH RECURSIVE open AS (
 )
 SELECT c.callback_id, c.attempts, c.failures_forgiven, c.endpoint_id, e.url, e.secret,
   e.failing_since IS NOT NULL AS is_failing, f.event_id, f.type, f.sequence, f.occurred_at, f.status, f.reason, f.facts,
-  m.id, m.message_id, m.lane, m.destination_masked, m.metadata
+  m.id, m.message_id, m.lane, m.test_type, m.destination_masked, m.metadata
 FROM claimed c JOIN endpoints e USING (endpoint_id) JOIN feed_events f USING (event_id)
 JOIN messages m ON m.id = f.message_id
 ORDER BY f.sequence

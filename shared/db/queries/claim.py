@@ -2,54 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, text
 
 from shared import failpoints, pacing
 from shared.db.prepared import Prepared
-from shared.db.queries import failover, moves, suppressions
+from shared.db.queries import daily_calls, failover, moves, stops, suppressions
+from shared.db.queries.claimed import Claim, claimed
 from shared.db.queries.dial import MAYBE_ACCEPTED
 from shared.db.queries.pacing import open_pace
 from shared.lifecycle import TRANSITIONS, Event, Lane, Move
 from shared.pacing import Pace
+from shared.stops import Scope, Stop
 from shared.voice_api.codes import Disposition, Reason
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedCall:
-    """A message that this worker alone may dial now."""
-
-    message_id: str
-    attempt_id: str
-    number: int
-    content: bytes
-    source: str
-    voice: str
-    speed: float
-    plays: int
-    seconds_per_play: float
-    interruptible: bool
-    may_redial: bool  # should it be doubtful
-    probes: bool  # the subaccount is paused, and this call shows whether it still has to be
-    deadline: datetime
-    valid_until: datetime
-    now: datetime  # the database's clock at the claim
-    is_suppressed: bool = False  # not to be called
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a claim gave, and whether asking again soon would give more."""
-
-    calls: list[ClaimedCall]
-    room: int  # how many the pace allowed
-    waiting: bool  # more was due than the room held, in a lane that may dial
-    held_s: float = 0.0  # 8x8 asked for a pause that ends in so many seconds
-    is_fenced: bool = False  # PostgreSQL was promoted: first see to what it may have forgotten
-
 
 #: Seconds that 8x8 may keep a callflow before it must have begun to dial.
 _VALID_S: Final = 90
@@ -88,7 +54,11 @@ _GROWN: Final = f"""LEAST(:max_in_flight, CASE
 # is that of the provider with the fewest calls up, then the most urgent. One provider's queue is thus dialled by
 # deadline; of several, a long one delays no short one. What is looked at per provider is bounded: a claim may come
 # out smaller than its room, and is then repeated.
-_LOCK: Final = "SELECT 1 FROM subaccounts WHERE subaccount_id = :subaccount_id FOR NO KEY UPDATE"
+#
+# The same holds for the row that counts all providers' calls of the day, which claims for other subaccounts lock, too:
+# whoever has both is alone with every cap. A provider's head is no longer than what is left of its cap.
+_LOCK: Final = f"""SELECT 1 FROM subaccounts s, daily_calls d
+WHERE s.subaccount_id = :subaccount_id AND d.name = '{daily_calls.ALL}' FOR NO KEY UPDATE OF s, d"""
 _STATEMENT: Final = """
 WITH RECURSIVE account AS MATERIALIZED (
   SELECT s.*, GREATEST(1, floor(s.lines * :share))::int AS cap,
@@ -100,13 +70,17 @@ WITH RECURSIVE account AS MATERIALIZED (
       GREATEST(0, EXTRACT(EPOCH FROM c.time - s.refilled_at))::float8 AS elapsed_s,
       GREATEST(0, EXTRACT(EPOCH FROM s.held_until - c.time))::float8 AS held_s,
       {gives_way} AS gives_way,
-      s.dialed - (SELECT dialed FROM subaccounts WHERE subaccount_id = :subaccount_id) AS unseen,
+      s.dialed - (SELECT dialed FROM subaccounts WHERE subaccount_id = :subaccount_id)
+        + d.turns - (SELECT turns FROM daily_calls WHERE name = '{all}') AS unseen,
+      GREATEST(d.day, (c.time AT TIME ZONE 'UTC')::date) AS today,
+      CASE WHEN d.day >= (c.time AT TIME ZONE 'UTC')::date THEN d.calls ELSE 0 END AS called,
       (SELECT CASE WHEN probe_at <= now() THEN 1 ELSE 0 END FROM breakers
         WHERE scope = 'subaccount' AND name = :subaccount_id) AS probes,
-      EXISTS (SELECT FROM lanes WHERE lane = :lane AND paused_at IS NOT NULL) AS paused
-    FROM subaccounts s, (SELECT clock_timestamp() AS time) AS c
-    WHERE s.subaccount_id = :subaccount_id AND {known_server}
-    FOR NO KEY UPDATE OF s SKIP LOCKED) s
+      x.is_all OR EXISTS (SELECT FROM lanes WHERE lane = :lane AND paused_at IS NOT NULL) AS paused,
+      x.providers AS stopped, x.stops
+    FROM subaccounts s, daily_calls d, {stops} AS x, (SELECT clock_timestamp() AS time) AS c
+    WHERE s.subaccount_id = :subaccount_id AND d.name = '{all}' AND {known_server}
+    FOR NO KEY UPDATE OF s, d SKIP LOCKED) s
   WHERE s.unseen = 0
 ), flying AS MATERIALIZED (
   SELECT provider_id, count(*)::int AS calls FROM messages WHERE busy_until > now() GROUP BY provider_id
@@ -119,19 +93,29 @@ WITH RECURSIVE account AS MATERIALIZED (
 ), room AS MATERIALIZED (
   SELECT r.*, 1 + LEAST(r.calls + r.calls / 8, GREATEST(r.calls / 8, 2 * r.calls / GREATEST(1, r.providers))) AS depth
   FROM (
-    SELECT a.*, f.flying, w.providers, NOT a.paused AND COALESCE(a.probes, 1) > 0 AS is_open,
+    SELECT a.*, f.flying, w.providers,
+      NOT a.paused AND COALESCE(a.probes, 1) > 0 AND COALESCE(a.called < :daily_calls, true) AS is_open,
       CASE WHEN a.paused OR a.gives_way OR a.held_s > 0 THEN 0
-        ELSE GREATEST(0, LEAST(:wanted, floor(a.tokens - a.kept)::int, a.cap - f.flying, a.probes)) END AS calls
+        ELSE GREATEST(0, LEAST(:wanted, floor(a.tokens - a.kept)::int, a.cap - f.flying, a.probes,
+          :daily_calls - a.called)) END AS calls
     FROM account a, (SELECT COALESCE(sum(calls), 0)::int AS flying FROM flying) AS f,
       (SELECT count(provider_id)::int AS providers FROM waiting) AS w
     OFFSET 0) r
+), queues AS MATERIALIZED (
+  SELECT w.provider_id, COALESCE(f.calls, 0) AS flying, d.name IS NULL AS is_uncounted,
+    CASE WHEN d.name IS NULL OR d.name = ANY (r.stopped) THEN 0 ELSE GREATEST(0, LEAST(r.depth, CASE
+      WHEN NOT d.is_uncapped THEN COALESCE(d.cap, :provider_daily_calls)
+        - CASE WHEN d.day = r.today THEN d.calls ELSE 0 END END)) END AS depth
+  FROM room r CROSS JOIN waiting w LEFT JOIN flying f USING (provider_id)
+  LEFT JOIN daily_calls d ON d.name = w.provider_id
+  WHERE w.provider_id IS NOT NULL
 ), candidates AS MATERIALIZED (
-  SELECT h.*, COALESCE(f.calls, 0) + h.place AS turn
-  FROM waiting w LEFT JOIN flying f USING (provider_id) CROSS JOIN LATERAL (
+  SELECT h.*, q.flying + h.place AS turn
+  FROM queues q CROSS JOIN LATERAL (
     SELECT m.id, m.ctid AS row, m.deadline, row_number() OVER (ORDER BY m.deadline) AS place
     FROM messages m
-    WHERE m.status = 'queued' AND m.lane = :lane AND m.provider_id = w.provider_id AND {dialable}
-    ORDER BY m.deadline LIMIT COALESCE((SELECT depth FROM room), 0)) h
+    WHERE m.status = 'queued' AND m.lane = :lane AND m.provider_id = q.provider_id AND {dialable}
+    ORDER BY m.deadline LIMIT q.depth) h
 ), picked AS (
   SELECT m.*
   FROM (SELECT * FROM candidates ORDER BY turn, deadline) c
@@ -157,8 +141,8 @@ WITH RECURSIVE account AS MATERIALIZED (
     busy_until = now() + (:ring_s + m.plays * m.seconds_per_play) * interval '1 second',
     updated_at = now()
   FROM chosen c WHERE m.id = c.id AND m.ctid = c.row  -- locked above, so its place holds: no plan can scan for it
-  RETURNING m.id, m.attempt_id, m.attempt, m.content, m.source, m.voice, m.speed, m.plays, m.seconds_per_play,
-    m.interruptible, m.deadline, m.provider_id, m.destination_key, m.redial_unknown, m.max_attempts,
+  RETURNING m.id, m.provider_id, m.country, m.attempt_id, m.attempt, m.content, m.source, m.voice, m.speed, m.plays,
+    m.seconds_per_play, m.interruptible, m.deadline, m.destination_key, m.redial_unknown, m.max_attempts,
     LEAST(m.deadline, now() + interval '{valid_s} seconds') AS valid_until
 ), attempts AS (
   INSERT INTO dial_attempts
@@ -168,6 +152,13 @@ WITH RECURSIVE account AS MATERIALIZED (
   UPDATE breakers SET probing = true, probe_at = now() + :lease_s * interval '1 second'
   WHERE probe_at <= now() AND (scope = 'subaccount' AND name = :subaccount_id AND EXISTS (SELECT FROM claimed)
     OR scope = 'source' AND name IN (SELECT source FROM claimed))
+), counted AS (
+  UPDATE daily_calls d SET day = r.today, turns = d.turns + c.calls,
+    calls = c.calls + CASE WHEN d.day = r.today THEN d.calls ELSE 0 END
+  FROM room r, (
+    SELECT provider_id AS name, count(*) AS calls FROM claimed GROUP BY provider_id
+    UNION ALL SELECT '{all}', count(*) FROM claimed HAVING count(*) > 0) c
+  WHERE d.name = c.name
 ), tally AS MATERIALIZED (
   SELECT r.*, c.seen, r.is_open AND (c.seen > r.calls OR c.deepest >= r.depth) AS waiting,
     (SELECT count(*) FROM claimed)::int AS taken
@@ -185,8 +176,9 @@ WITH RECURSIVE account AS MATERIALIZED (
   WHERE s.subaccount_id = :subaccount_id
     AND (t.taken > 0 OR s.refilled_at > t.time OR :lane = 'otp' AND t.seen > 0)
 )
-SELECT t.calls AS room, t.held_s, t.waiting, c.*, t.probes IS NOT NULL AS probes, now() AS claimed_at,
-  {suppressed} AS is_suppressed,
+SELECT t.calls AS room, t.held_s, t.waiting, t.stops,
+  (SELECT array_agg(provider_id) FROM queues WHERE is_uncounted) AS uncounted,
+  c.*, t.probes IS NOT NULL AS probes, now() AS claimed_at, {suppressed} AS is_suppressed,
   c.redial_unknown AND 1 + (SELECT count(*) FROM dial_attempts s WHERE s.message_id = c.id AND {maybe_accepted})
     < c.max_attempts AS may_redial
 FROM tally t LEFT JOIN claimed c ON true
@@ -208,10 +200,13 @@ def _statements(*, kept: str, gives_way: str) -> tuple[Prepared, Prepared]:
         maybe_accepted=MAYBE_ACCEPTED,
         suppressed=suppressions.suppressed("c"),
         known_server=failover.KNOWN,
+        stops=stops.FOR_CLAIM,
+        all=daily_calls.ALL,
     )
     words = dict.fromkeys(("subaccount_id", "lane", "claim_id"), "text")
     numbers = dict.fromkeys(("rate", "share", "lease_s", "ring_s"), "float8")
-    types = {"wanted": "int", "max_in_flight": "int"} | words | numbers
+    caps = dict.fromkeys(("daily_calls", "provider_daily_calls"), "bigint")
+    types = {"wanted": "int", "max_in_flight": "int"} | words | numbers | caps
     return Prepared(claim, **types), Prepared(_LOCK, claim, **types)
 
 
@@ -237,6 +232,7 @@ def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_
         "lane": lane,
         "wanted": wanted,
         "claim_id": claim_id,
+        **daily_calls.caps_of(pace),
     }
     rows = (_CLAIM_OTP if is_otp else _CLAIM_BULK)(connection, **asked)
     in_turn = _CLAIM_OTP_IN_TURN if is_otp else _CLAIM_BULK_IN_TURN
@@ -247,30 +243,17 @@ def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_
             return Claim([], room=0, waiting=True, is_fenced=True)
         open_pace(connection, pace.subaccount_id, pacing.burst(pace.dials_per_second))
         rows = in_turn(connection, **asked)
-    calls = [_claimed(row) for row in rows if row.id is not None]
+    first = rows[0]
+    if first.uncounted:  # providers that never called before are claimed from once there is a row to count in
+        daily_calls.open_counts(connection, first.uncounted)
+        if first.id is None:
+            rows = in_turn(connection, **asked)
+            first = rows[0]
+    calls = [claimed(row, lane) for row in rows if row.id is not None]
     failpoints.hit("dial.after_claim", calls)
-    return Claim(calls, room=rows[0].room, waiting=rows[0].waiting, held_s=rows[0].held_s)
-
-
-def _claimed(row: Any) -> ClaimedCall:
-    return ClaimedCall(
-        message_id=row.id,
-        attempt_id=row.attempt_id,
-        number=row.attempt,
-        content=bytes(row.content),
-        source=row.source,
-        voice=row.voice,
-        speed=row.speed,
-        plays=row.plays,
-        seconds_per_play=row.seconds_per_play,
-        interruptible=row.interruptible,
-        may_redial=row.may_redial,
-        probes=row.probes,
-        deadline=row.deadline,
-        valid_until=row.valid_until,
-        now=row.claimed_at,
-        is_suppressed=row.is_suppressed,
-    )
+    standing = tuple(Stop(Scope(scope), name) for scope, name in first.stops or ())
+    waiting = first.waiting or bool(first.uncounted)
+    return Claim(calls, room=first.room, waiting=waiting, held_s=first.held_s, stops=standing)
 
 
 _FORGET: Final = text("""

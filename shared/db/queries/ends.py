@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from shared.db.queries.quarantines import CALLED, HEARD
-from shared.lifecycle import FINALS
+from shared.lifecycle import FINALS, Lane
 
 #: So many of the newest are counted in one round: of a flood, a part, which shows the same shares.
 MOST: Final = 2000
@@ -35,7 +35,8 @@ _ENDS: Final = text(
 WITH place AS (
   SELECT place FROM tallies WHERE name = 'ends' FOR UPDATE SKIP LOCKED
 ), fresh AS MATERIALIZED (
-  SELECT e.event_id, m.provider_id, m.country, e.occurred_at AS at, {CALLED} AS called, {HEARD} AS heard
+  SELECT e.event_id, m.provider_id, m.country, e.occurred_at AS at, {HEARD} AS heard,
+    {CALLED} AND m.lane <> '{Lane.TEST}' AS called
   FROM (SELECT f.event_id, f.message_id, f.occurred_at FROM feed_events f
     WHERE f.event_id > (SELECT place FROM place) AND f.occurred_at < now() - interval '{_SETTLED_S} seconds'
       AND f.status = ANY (:finals)
@@ -57,7 +58,9 @@ _OUTCOMES: Final = text(
 WITH place AS (
   SELECT place FROM tallies WHERE name = 'outcomes' FOR UPDATE SKIP LOCKED
 ), fresh AS MATERIALIZED (
-  SELECT provider_id, country, reported_at AS at, verified FROM outcomes
+  SELECT o.provider_id, o.country, o.reported_at AS at, o.verified,
+    NOT EXISTS (SELECT FROM messages m WHERE m.id = o.message_id AND m.lane = '{Lane.TEST}') AS is_live
+  FROM outcomes o
   WHERE reported_at > (SELECT COALESCE(NULLIF(place, ''), '-infinity')::timestamptz FROM place)
     AND reported_at < now() - interval '{_SETTLED_S} seconds'
   ORDER BY reported_at DESC LIMIT {MOST}
@@ -68,7 +71,7 @@ WITH place AS (
     + _ADD.format(
         columns="reported, verified",
         sums="count(*), count(*) FILTER (WHERE verified)",
-        only="true",
+        only="is_live",
         added="reported = h.reported + excluded.reported, verified = h.verified + excluded.verified",
     )
 )

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from shared.db.database import sql_state
 from shared.db.prepared import Prepared
 from shared.db.queries import moves
+from shared.db.queries.daily_calls import ALL, CALLS, TODAY
 from shared.db.queries.dial import MAYBE_ACCEPTED
 from shared.lifecycle import Event, Lane, Move, Status
 from shared.reasons import Reason
@@ -93,11 +94,12 @@ class Held:
 
 # Accepted before the last commit that the standby was given; one that was given none has nothing newer than its start.
 # What is due later was not dialled in any tail. A claim in the tail may have happened until the server was found.
+# The counts of the day are as old as the rest: each held message is counted as the call that it may have been.
 _HOLD: Final = Prepared(
     f"""
 WITH due AS (
   SELECT id FROM messages
-  WHERE finished_at IS NULL AND status = :status AND due_at <= :found_at
+  WHERE finished_at IS NULL AND status = :status AND lane <> '{Lane.TEST}' AND due_at <= :found_at
     AND created_at <= COALESCE(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())
   ORDER BY due_at LIMIT :page FOR NO KEY UPDATE
 ), numbered AS (
@@ -110,6 +112,11 @@ WITH due AS (
     valid_until, disposition, reason)
   SELECT attempt_id, id, attempt, 'failover', :subaccount_id, source, destination_key,
     valid_until, '{Disposition.UNKNOWN}', '{Reason.HISTORY_LOST}' FROM numbered
+), counted AS (
+  UPDATE daily_calls d SET day = {TODAY}, turns = d.turns + c.calls, calls = c.calls + {CALLS}
+  FROM (SELECT provider_id AS name, count(*) AS calls FROM numbered GROUP BY provider_id
+    UNION ALL SELECT '{ALL}', count(*) FROM numbered HAVING count(*) > 0) c
+  WHERE d.name = c.name
 )
 SELECT n.id, n.attempt_id, n.attempt AS number, n.deadline, n.plays, n.seconds_per_play, n.valid_until, now() AS now,
   n.redial_unknown AND 1 + (SELECT count(*) FROM dial_attempts s WHERE s.message_id = n.id AND {MAYBE_ACCEPTED})

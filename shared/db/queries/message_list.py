@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from shared.db.prepared import Prepared
 from shared.db.story import HEAD_COLUMNS
-from shared.lifecycle import FINALS, Lane, Status
+from shared.lifecycle import FINALS, Lane, Mode, Status
 
 #: Rows that one page looks at: about 5 ms of PostgreSQL, and a million rows in 200 pages.
 SCANNED: Final = 5000
@@ -36,13 +36,14 @@ class Wanted:
     lanes: Sequence[Lane] = ()
     countries: Sequence[str] = ()
     ending: str | None = None  # the last four digits, of numbers long enough to show them
+    mode: Mode | None = None
     since: datetime = _EARLIEST
     until: datetime = _LATEST  # this moment itself is left out
 
     @property
     def is_everything(self) -> bool:
         """Whether every message of the span is shown: no row is passed over."""
-        return not (self.statuses or self.lanes or self.countries or self.ending)
+        return not (self.statuses or self.lanes or self.countries or self.ending or self.mode)
 
     @property
     def is_open(self) -> bool:
@@ -64,15 +65,16 @@ _SPAN: Final = (
 )
 _FITS: Final = """(
 (CAST(:statuses AS text[]) IS NULL OR m.status = ANY (CAST(:statuses AS text[])))
-AND (CAST(:lanes AS text[]) IS NULL OR m.lane = ANY (CAST(:lanes AS text[])))
+AND (CAST(:lanes AS text[]) IS NULL OR COALESCE(m.test_type, m.lane) = ANY (CAST(:lanes AS text[])))
 AND (CAST(:countries AS text[]) IS NULL OR m.country = ANY (CAST(:countries AS text[])))
-AND (CAST(:ending AS text) IS NULL OR right(m.destination_masked, 4) = CAST(:ending AS text)))
+AND (CAST(:ending AS text) IS NULL OR right(m.destination_masked, 4) = CAST(:ending AS text))
+AND (CAST(:mode AS text) IS NULL OR (m.test_type IS NULL) = (CAST(:mode AS text) = 'live')))
 """
 _NEWEST_FIRST: Final = "ORDER BY m.created_at DESC, m.id DESC"
 _SPAN_TYPES: Final = {
     "provider_id": "text", "since": "timestamptz", "before": "timestamptz", "before_id": "text", "wanted": "int",
 }  # fmt: skip
-_FITS_TYPES: Final = {"statuses": "text[]", "lanes": "text[]", "countries": "text[]", "ending": "text"}
+_FITS_TYPES: Final = {"statuses": "text[]", "lanes": "text[]", "countries": "text[]", "ending": "text", "mode": "text"}
 
 _EVERYTHING: Final = Prepared(
     f"SELECT {_COLUMNS} FROM messages m WHERE {_SPAN} {_NEWEST_FIRST} LIMIT :wanted", **_SPAN_TYPES
@@ -138,7 +140,8 @@ def page(
         return _cut(_EVERYTHING(connection, **span), limit)
     chosen = {
         "statuses": list(wanted.statuses) or None, "lanes": list(wanted.lanes) or None,
-        "countries": list(wanted.countries) or None, "ending": wanted.ending, "scanned": scanned,
+        "countries": list(wanted.countries) or None, "ending": wanted.ending, "mode": wanted.mode,
+        "scanned": scanned,
     }  # fmt: skip
     if wanted.is_open:
         seen = _OPEN(connection, **span, **chosen)

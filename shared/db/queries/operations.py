@@ -1,29 +1,10 @@
-"""What an operator changes by hand: lanes, and whatever was set aside."""
+"""What an operator changes by hand of what was set aside."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from sqlalchemy import Connection, text
-
-from shared.lifecycle import Lane
-
-_PAUSE: Final = text("""
-INSERT INTO lanes (lane, paused_at) VALUES (:lane, now())
-ON CONFLICT (lane) DO UPDATE SET paused_at = now() WHERE lanes.paused_at IS NULL
-""")
-
-
-def pause_lane(connection: Connection, lane: Lane) -> bool:
-    """Dial nothing more of *lane*; False when it is paused already. Deadlines go on running."""
-    return connection.execute(_PAUSE, {"lane": lane}).rowcount == 1
-
-
-def resume_lane(connection: Connection, lane: Lane) -> bool:
-    """Dial *lane* again; False when it was not paused."""
-    statement = text("UPDATE lanes SET paused_at = NULL WHERE lane = :lane AND paused_at IS NOT NULL")
-    return connection.execute(statement, {"lane": lane}).rowcount == 1
-
 
 _DISCARD_CALLBACK: Final = text("DELETE FROM callbacks WHERE callback_id = :id AND state = 'parked'")
 

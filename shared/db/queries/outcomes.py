@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from shared.lifecycle import ANSWERABLE
+from shared.lifecycle import ANSWERABLE, Lane
 
 _REPORT: Final = text("""
 WITH told AS (
-  SELECT id, message_id, provider_id, country, status FROM messages WHERE id = :id AND provider_id = :provider_id
+  SELECT id, message_id, provider_id, country, status FROM messages
+  WHERE id = :id AND provider_id = :provider_id AND (lane = :test OR NOT :tests_only)
 ), kept AS (
   INSERT INTO outcomes (message_id, provider_id, country, verified)
   SELECT id, provider_id, country, :verified FROM told WHERE status = ANY (:answerable)
@@ -22,13 +23,21 @@ SELECT t.id, t.message_id, t.status, k.verified, k.reported_at FROM told t LEFT 
 """)
 
 
-def report(connection: Connection, provider_id: str, id_: str, *, verified: bool) -> Any | None:
+def report(connection: Connection, provider_id: str, id_: str, *, verified: bool, tests_only: bool) -> Any | None:
     """
     Keep what a provider tells of its message; the same again changes nothing, the contrary takes its place.
+
+    Args:
+        connection: Of one statement or more.
+        provider_id: Who tells it.
+        id_: Our id of the message.
+        verified: Whether the code was used.
+        tests_only: A live message is none that the provider has.
 
     Returns:
         ``id``, ``message_id``, ``status``, ``verified`` and ``reported_at``, the last two None where the message has
         not been answered yet; None when the provider has no such message.
     """
-    values = {"id": id_, "provider_id": provider_id, "verified": verified, "answerable": sorted(ANSWERABLE)}
-    return connection.execute(_REPORT, values).first()
+    asked = {"id": id_, "provider_id": provider_id, "tests_only": tests_only}
+    fixed = {"test": Lane.TEST, "answerable": sorted(ANSWERABLE)}
+    return connection.execute(_REPORT, {**asked, **fixed, "verified": verified}).first()

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, RowMapping, text
 
 from shared import pacing
+from shared.db.queries import daily_calls
 from shared.pacing import Pace
 
 
@@ -17,6 +18,7 @@ def open_pace(connection: Connection, subaccount_id: str, tokens: float) -> None
         text("INSERT INTO subaccounts (subaccount_id, tokens) VALUES (:id, :tokens) ON CONFLICT DO NOTHING"),
         {"id": subaccount_id, "tokens": tokens},
     )
+    daily_calls.open_counts(connection, [])
 
 
 @dataclass(slots=True)

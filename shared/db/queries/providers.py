@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, text, update
 
+from shared.db.queries import daily_calls
 from shared.db.tables import API_KEYS, ENDPOINTS, PROVIDERS
-from shared.lifecycle import FINAL_EVENT_TYPES
+from shared.lifecycle import FINAL_EVENT_TYPES, Mode
 from shared.sending_rules import NO_RULES, SendingRules, parse_number_limits, parse_quiet_hours
 
 #: The provider behind the demo's login ``admin:WEBHOOK_AUTH_TOKEN``.
@@ -25,6 +26,7 @@ class KeyOwner:
     provider_id: str
     countries: tuple[str, ...] | None  # None: the setting's
     endpoints: dict[str, str]  # URL -> endpoint id
+    mode: Mode = Mode.LIVE
     rules: SendingRules = NO_RULES
 
 
@@ -40,13 +42,13 @@ def owner_of_key(connection: Connection, key_id: str) -> KeyOwner | None:
     """Whose key this is; None when it is unknown, revoked or expired, or its provider disabled."""
     row = connection.execute(
         text(
-            _OWNER + ", k.key_id, k.secret_hash FROM api_keys k JOIN providers p USING (provider_id)"
+            _OWNER + ", k.key_id, k.secret_hash, k.mode FROM api_keys k JOIN providers p USING (provider_id)"
             " WHERE k.key_id = :key_id AND k.revoked_at IS NULL AND p.disabled_at IS NULL"
             " AND (k.expires_at IS NULL OR k.expires_at > now())"
         ),
         {"key_id": key_id},
     ).first()
-    return None if row is None else _owner(row, row.key_id, bytes(row.secret_hash))
+    return None if row is None else _owner(row, row.key_id, bytes(row.secret_hash), Mode(row.mode))
 
 
 def legacy_owner(connection: Connection) -> KeyOwner | None:
@@ -59,10 +61,10 @@ def legacy_owner(connection: Connection) -> KeyOwner | None:
         text(_OWNER + " FROM providers p WHERE p.provider_id = :id AND p.disabled_at IS NULL"),
         {"id": LEGACY_PROVIDER_ID},
     ).first()
-    return None if row is None else _owner(row, "admin", b"")
+    return None if row is None else _owner(row, "admin", b"", Mode.LIVE)
 
 
-def _owner(row: Any, key_id: str, secret_hash: bytes) -> KeyOwner:
+def _owner(row: Any, key_id: str, secret_hash: bytes, mode: Mode) -> KeyOwner:
     return KeyOwner(
         key_id=key_id,
         secret_hash=secret_hash,
@@ -77,6 +79,7 @@ def _owner(row: Any, key_id: str, secret_hash: bytes) -> KeyOwner:
             quiet_alerts=row.quiet_alerts,
             detection=row.detection,
         ),
+        mode=mode,
     )
 
 
@@ -87,6 +90,7 @@ def create_provider(connection: Connection, provider_id: str, name: str, countri
             provider_id=provider_id, name=name, countries=None if countries is None else list(countries)
         )
     )
+    daily_calls.open_counts(connection, [provider_id])
 
 
 def create_key(connection: Connection, key_id: str, provider_id: str, secret_hash: bytes) -> None:
@@ -166,7 +170,13 @@ VALUES (:actor, :action, :target, CAST(:before AS jsonb), CAST(:after AS jsonb))
 
 
 def audit(
-    connection: Connection, *, actor: str, action: str, target: str, before: str | None = None, after: str | None = None
+    connection: Connection,
+    *,
+    actor: str,
+    action: str,
+    target: str,
+    before: str | None = None,
+    after: str | None = None,
 ) -> None:
     """Note who changed what; *before* and *after* are JSON."""
     connection.execute(_AUDIT, {"actor": actor, "action": action, "target": target, "before": before, "after": after})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import Connection, text
 
-from shared.db.queries import failover, inbox
+from shared.db.queries import daily_calls, failover, inbox, stops
 from shared.db.queries.dial import MAYBE_ACCEPTED
 from shared.lifecycle import Lane, Status
 
@@ -43,6 +43,12 @@ UNION ALL
 SELECT 'old_event', '' WHERE EXISTS (SELECT FROM webhook_inbox
   WHERE processed_at <= now() - :keep_s * interval '1 second' AND result <> 'parked')
 UNION ALL
+SELECT 'stop_over', '' WHERE {stops.IS_OVER}
+UNION ALL
+SELECT 'stopped', '' WHERE {stops.HOLDS}
+UNION ALL
+SELECT 'capped', '' WHERE {daily_calls.ANY_MET}
+UNION ALL
 SELECT 'callback', '' WHERE EXISTS (SELECT FROM endpoints e WHERE EXISTS (SELECT FROM callbacks c
   WHERE c.endpoint_id = e.endpoint_id AND c.state IN ('due', 'sending') AND c.due_at <= now()))
 """)
@@ -51,9 +57,11 @@ SELECT 'callback', '' WHERE EXISTS (SELECT FROM endpoints e WHERE EXISTS (SELECT
 Waiting = tuple[str, str]
 
 
-def waiting(connection: Connection, statuses: Sequence[Status], keep_s: float) -> frozenset[Waiting]:
+def waiting(
+    connection: Connection, statuses: Sequence[Status], keep_s: float, caps: Mapping[str, int | None]
+) -> frozenset[Waiting]:
     """What a round has to do: messages overdue in one of *statuses*, late or to be dialled, and all the rest."""
-    asked = {"statuses": list(statuses), "lanes": list(Lane), "tries": inbox.MAX_TRIES, "keep_s": keep_s}
+    asked = {"statuses": list(statuses), "lanes": list(Lane), "tries": inbox.MAX_TRIES, "keep_s": keep_s, **caps}
     return frozenset((row.kind, row.name) for row in connection.execute(_WAITING, asked))
 
 

@@ -10,7 +10,18 @@ from shared.db.tables.callbacks import CALLBACKS, DELIVERY_ATTEMPTS, FEED_EVENTS
 from shared.db.tables.exports import LOG_EXPORTS, LOG_LOOKUPS
 from shared.db.tables.fraud import HOURLY_ENDS, OUTCOMES, QUARANTINES, SUPPRESSIONS, TALLIES
 from shared.db.tables.messages import CALL_LEGS, DIAL_ATTEMPTS, MESSAGES, WEBHOOK_INBOX
-from shared.db.tables.operations import AUDIT_LOG, BREAKERS, HEARTBEATS, LANES, SERVERS, SUBACCOUNTS, VOICES
+from shared.db.tables.operations import (
+    AUDIT_LOG,
+    BREAKERS,
+    DAILY_CALLS,
+    HEARTBEATS,
+    LANES,
+    SERVERS,
+    STOPS,
+    SUBACCOUNTS,
+    VOICES,
+)
+from shared.db.tables.past import DAILY_TOTALS, PAST_MESSAGES
 from shared.db.tables.senders import API_KEYS, ENDPOINTS, PROVIDERS
 
 __all__ = [
@@ -19,6 +30,8 @@ __all__ = [
     "BREAKERS",
     "CALLBACKS",
     "CALL_LEGS",
+    "DAILY_CALLS",
+    "DAILY_TOTALS",
     "DELIVERY_ATTEMPTS",
     "DIAL_ATTEMPTS",
     "ENDPOINTS",
@@ -31,9 +44,11 @@ __all__ = [
     "MESSAGES",
     "METADATA",
     "OUTCOMES",
+    "PAST_MESSAGES",
     "PROVIDERS",
     "QUARANTINES",
     "SERVERS",
+    "STOPS",
     "SUBACCOUNTS",
     "SUPPRESSIONS",
     "TALLIES",

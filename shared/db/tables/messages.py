@@ -39,6 +39,7 @@ MESSAGES: Final = Table(
     words("message_id"),  # the provider's own id
     Column("fingerprint", LargeBinary, nullable=False),  # keyed hash of the request, for idempotency
     words("lane"),
+    words("test_type", required=False),  # of a test message, whose lane is not its type
     words("status"),
     words("reason", required=False),
     Column("content", LargeBinary),  # sealed: the full number and the spoken text; null once final
@@ -71,6 +72,7 @@ MESSAGES: Final = Table(
     UniqueConstraint("provider_id", "message_id"),
     CheckConstraint(f"status IN ({listed(Status)})", name="status"),
     CheckConstraint(f"lane IN ({listed(Lane)})", name="lane"),
+    CheckConstraint(f"(test_type IS NOT NULL) = (lane = '{Lane.TEST}')", name="test_type"),
     CheckConstraint(f"(finished_at IS NOT NULL) = ({_FINAL})", name="finished"),
     CheckConstraint(f"(due_at IS NULL) = ({_FINAL})", name="due"),
     CheckConstraint(f"(content IS NULL) = ({_FINAL})", name="erased"),

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Double,
     Identity,
@@ -20,13 +21,44 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.db.tables.base import METADATA, listed, moment, words
 from shared.lifecycle import Lane
+from shared.stops import Scope
 
 LANES: Final = Table(
     "lanes",
     METADATA,
     Column("lane", Text, primary_key=True),
     moment("paused_at"),
+    words("reason", required=False),
+    words("paused_by", required=False),
+    moment("paused_until"),  # it ends by itself then
     CheckConstraint(f"lane IN ({listed(Lane)})", name="lane"),
+)
+
+#: Lanes are stopped by the table above, which the version before reads, too.
+STOPS: Final = Table(
+    "stops",
+    METADATA,
+    Column("scope", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    words("reason"),
+    words("stopped_by"),
+    moment("stopped_at", stamped=True),
+    moment("until"),  # it ends by itself then
+    moment("ended_at"),  # what it held is being let go
+    CheckConstraint(f"scope IN ({listed(set(Scope) - {Scope.LANE})})", name="scope"),
+)
+
+DAILY_CALLS: Final = Table(
+    "daily_calls",
+    METADATA,
+    Column("name", Text, primary_key=True),  # a provider's id; * for all of them
+    Column("day", Date, nullable=False),  # UTC
+    Column("calls", BigInteger, nullable=False, server_default="0"),  # claimed on that day, to be POSTed to 8x8
+    Column("turns", BigInteger, nullable=False, server_default="0"),  # only ever grows: tells of every change
+    Column("cap", BigInteger),  # null: the setting's
+    Column("is_uncapped", Boolean, nullable=False, server_default="false"),
+    CheckConstraint("cap >= 0", name="cap"),
+    postgresql_with={"fillfactor": "20"},  # each claim writes the same few rows
 )
 
 SUBACCOUNTS: Final = Table(

@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     ForeignKey,
     Integer,
@@ -17,7 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from shared.db.tables.base import METADATA, moment, words
+from shared.db.tables.base import METADATA, listed, moment, words
+from shared.lifecycle import Mode
 
 PROVIDERS: Final = Table(
     "providers",
@@ -32,6 +34,7 @@ PROVIDERS: Final = Table(
     Column("quiet_alerts", Boolean, nullable=False, server_default="false"),  # alerts keep them, too
     words("detection", required=False),  # null: usual
     Column("last_sequence", BigInteger, nullable=False, server_default="0"),
+    Column("purged_sequence", BigInteger, nullable=False, server_default="0"),  # feed events up to this one are gone
     moment("disabled_at"),
     moment("created_at", stamped=True),
 )
@@ -42,9 +45,13 @@ API_KEYS: Final = Table(
     Column("key_id", Text, primary_key=True),
     Column("provider_id", ForeignKey("providers.provider_id"), nullable=False, index=True),
     Column("secret_hash", LargeBinary, nullable=False),
+    Column("mode", Text, nullable=False, server_default=Mode.LIVE),
+    words("name", required=False),
     moment("expires_at"),
     moment("revoked_at"),
+    moment("last_used_at"),  # to about a minute
     moment("created_at", stamped=True),
+    CheckConstraint(f"mode IN ({listed(Mode)})", name="mode"),
 )
 
 ENDPOINTS: Final = Table(

@@ -1,0 +1,168 @@
+"""Every standing alarm: a figure that is exposed, silent when all is well, told when it is not."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ingress.metrics import exposition
+from shared.alarms import ALARMS, ringing
+
+WELL = {
+    "known": {"database": 1, "redis": 1, "disk": 1},
+    "database_up": 1,
+    "redis_up": 1,
+    "overdue_s": {"queued": 29.0, "placed": 0.0},
+    "callbacks_overdue_s": 29.0,
+    "webhooks_overdue_s": None,
+    "dial_unknown_messages": 3,
+    "dial_unknown_oldest_s": 3599.0,
+    "held_messages": 0,
+    "unmatched_events": 2,
+    "unmatched_oldest_s": 599.0,
+    "parked_events": 0,
+    "parked_callbacks": 0,
+    "breakers_open": 0,
+    "sweeper_silent_s": 1.0,
+    "sweeper_clock_off_s": 1.9,
+    "clock_ahead_s": -1.9,
+    "undetermined_share": 0.001,
+    "answer_share": 0.5,
+    "answer_share_of": [{"provider": "prov_a", "country": "SG", "share": 0.2}],
+    "fallen_heard_share": {},
+    "fallen_used_share": {},
+    "quarantined_ranges": 0,
+    "dials": 12345678901,
+    "consumers": {"reconcile_events": 1},
+    "dead_letters": {"reconcile_events": 0},
+    "redis_memory_share": 0.6,
+    "spool_files": 0,
+    "spool_bytes": 0,
+    "spool_parked_files": 0,
+    "spool_writable": 1,
+    "spool_disk_used_share": 0.8,
+    "spool_disk_free_bytes": 12345678901,
+}
+ILL = {
+    "figures_unknown": {"known": {"database": 0}},
+    "database_away": {"database_up": 0},
+    "redis_away": {"redis_up": 0},
+    "message_overdue": {"overdue_s": {"queued": 31.0}},
+    "callback_overdue": {"callbacks_overdue_s": 31.0},
+    "webhook_overdue": {"webhooks_overdue_s": 31.0},
+    "sweeper_silent": {"sweeper_silent_s": 31.0},
+    "messages_held": {"held_messages": 1},
+    "doubt_old": {"dial_unknown_oldest_s": 3601.0},
+    "clock_off": {"clock_ahead_s": -2.1},
+    "breaker_open": {"breakers_open": 1},
+    "consumer_missing": {"consumers": {"reconcile_events": 0}},
+    "dead_letters": {"dead_letters": {"reconcile_events": 1}},
+    "redis_memory": {"redis_memory_share": 0.61},
+    "disk_full": {"spool_disk_used_share": 0.81},
+    "spool_unwritable": {"spool_writable": 0},
+    "spool_waits": {"spool_files": 1},
+    "undetermined": {"undetermined_share": 0.0011},
+    "unheard": {"answer_share_of": [{"provider": "prov_a", "country": "SG", "share": 0.19}]},
+    "share_fallen": {"fallen": ["of 100 calls to SG 10% were heard lately, usually 62%"]},
+    "range_quarantined": {"quarantined_ranges": 1},
+    "webhook_unmatched": {"unmatched_oldest_s": 601.0},
+    "events_parked": {"parked_events": 1},
+    "callbacks_parked": {"parked_callbacks": 1},
+    "spool_parked": {"spool_parked_files": 1},
+}
+#: What must be watched in production, and the metrics that show it, each with the alarm made of it. What is spent is
+#: known as calls only, and its bound is the operator's.
+STANDING = {
+    "oldest overdue row per state": {
+        "ringpost_overdue_seconds": "message_overdue",
+        "ringpost_callbacks_overdue_seconds": "callback_overdue",
+        "ringpost_webhooks_overdue_seconds": "webhook_overdue",
+    },
+    "doubtful calls, count and age": {
+        "ringpost_dial_unknown_messages": "doubt_old",
+        "ringpost_dial_unknown_oldest_seconds": "doubt_old",
+        "ringpost_held_messages": "messages_held",
+    },
+    "sweeper heartbeat age": {"ringpost_sweeper_silent_seconds": "sweeper_silent"},
+    "dead letters": {"ringpost_dead_letters": "dead_letters"},
+    "consumer threads fewer than expected": {"ringpost_consumers": "consumer_missing"},
+    "Redis memory": {"ringpost_redis_memory_share": "redis_memory"},
+    "breakers: of the ingress towards Redis, of 8x8": {
+        "ringpost_redis_up": "redis_away",
+        "ringpost_breakers_open": "breaker_open",
+    },
+    "unmatched inbox age": {"ringpost_unmatched_oldest_seconds": "webhook_unmatched"},
+    "parked deliveries": {
+        "ringpost_parked_callbacks": "callbacks_parked",
+        "ringpost_parked_events": "events_parked",
+        "ringpost_spool_parked_files": "spool_parked",
+    },
+    "answer rate by sender and country": {"ringpost_answer_share_of": "unheard"},
+    "spend": {"ringpost_dials": None},
+    "clock offset": {"ringpost_clock_ahead_seconds": "clock_off", "ringpost_sweeper_clock_off_seconds": "clock_off"},
+    "spool depth": {"ringpost_spool_files": "spool_waits", "ringpost_spool_bytes": "spool_waits"},
+    "disk": {"ringpost_spool_disk_used_share": "disk_full", "ringpost_spool_writable": "spool_unwritable"},
+    "share of undetermined": {"ringpost_undetermined_share": "undetermined"},
+    "what is away": {"ringpost_database_up": "database_away", "ringpost_known": "figures_unknown"},
+}
+KNOWN = WELL | {"webhooks_overdue_s": 0.0}
+
+
+def exposed(figures):
+    return {one.name: one for one in text_string_to_metric_families(exposition(figures)[0].decode())}
+
+
+def test_nothing_rings_when_all_is_well():
+    assert dict(ringing(WELL)) == {}
+    assert {sample.value for sample in exposed(WELL)["ringpost_alarm"].samples} == {0}
+
+
+@pytest.mark.parametrize("name", [alarm.name for alarm in ALARMS])
+def test_an_alarm_rings_alone_and_is_exposed(name):
+    figures = WELL | ILL[name]
+
+    assert [*dict(ringing(figures))] == [name]
+    assert [s.labels["alarm"] for s in exposed(figures)["ringpost_alarm"].samples if s.value] == [name]
+
+
+def test_a_sweeper_that_never_was_is_an_alarm():
+    assert [*dict(ringing(WELL | {"sweeper_silent_s": None}))] == ["sweeper_silent"]
+
+
+def test_what_is_not_known_rings_nothing_but_that():
+    away = {"known": {"database": 0, "redis": 0, "disk": 0}, "database_up": 0, "redis_up": 0}
+
+    assert [*dict(ringing(away))] == ["figures_unknown", "database_away", "redis_away"]
+
+
+@pytest.mark.parametrize("what", STANDING)
+def test_what_must_be_watched_is_exposed(what):
+    named = {alarm.name: alarm for alarm in ALARMS}
+    families = exposed(KNOWN)
+
+    assert STANDING[what].keys() <= families.keys()
+    for metric, alarm in STANDING[what].items():
+        figure = metric.removeprefix("ringpost_").replace("_seconds", "_s")
+        assert alarm is None or figure in named[alarm].figures
+
+
+def test_every_figure_that_an_alarm_goes_by_is_exposed():
+    families = exposed(KNOWN)
+    figures = {figure for alarm in ALARMS for figure in alarm.figures}
+
+    assert {f"ringpost_{figure.removesuffix('_s')}" + "_seconds" * figure.endswith("_s") for figure in figures} <= (
+        families.keys()
+    )
+    assert set(KNOWN) <= {name.removeprefix("ringpost_").replace("_seconds", "_s") for name in families}
+
+
+def test_large_figures_keep_their_digits():
+    families = exposed(WELL)
+
+    assert families["ringpost_spool_disk_free_bytes"].samples[0].value == 12345678901
+    assert (families["ringpost_dials"].type, families["ringpost_dials"].samples[0].value) == ("counter", 12345678901)
+
+
+def test_openmetrics_is_for_whoever_asks_for_it():
+    body, content_type = exposition(WELL, "application/openmetrics-text; version=1.0.0")
+
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+    assert body.endswith(b"# EOF\n")
