@@ -11,6 +11,7 @@ import pytest
 from ingress.intake import Intake
 from ingress.problems import Problem
 from shared.db.queries.providers import KeyOwner
+from shared.lifecycle import Mode
 from shared.sealing import Sealer
 from shared.sending_rules import SendingRules, parse_quiet_hours
 from shared.settings import Settings
@@ -124,10 +125,10 @@ def test_what_is_too_far_ahead_or_too_late_the_databases_clock_says(intake):
 # Quiet hours
 
 
-def quiet_row(intake, at, *, alerts=False, **members):
+def quiet_row(intake, at, *, alerts=False, mode=Mode.LIVE, **members):
     rules = SendingRules(quiet_hours=parse_quiet_hours("22:00-08:00"), quiet_alerts=alerts)
     body = GOOD | members
-    owner = KeyOwner("key_1", b"", "prov_1", None, {}, rules=rules)
+    owner = KeyOwner("key_1", b"", "prov_1", None, {}, mode, rules)
     now = datetime.fromisoformat(at).timestamp()
     there = replace(intake, now=lambda: now)
     return there.row(there.read(body), there.fingerprint(body), owner, VOICES)
@@ -142,6 +143,10 @@ def test_a_notification_waits_for_the_end_of_the_quiet_hours_and_lives_from_then
 
     assert (row.scheduled_at, row.ttl_s, row.expires_at) == (MORNING, 60, None)
     assert row.warnings == ["scheduledAt: became 2026-11-28T00:00:00.000Z, the end of the quiet hours in SG."]
+
+
+def test_a_test_rings_nobody_at_night_and_waits_for_no_morning(intake):
+    assert quiet_row(intake, NIGHT, type="notification", mode=Mode.TEST).scheduled_at is None
 
 
 @pytest.mark.parametrize(("kind", "alerts", "waits"), [
