@@ -13,9 +13,11 @@ from ingress.lean import LeanFlask, request_id
 from ingress.make_call import make_call_routes
 from ingress.messages import message_routes
 from ingress.metrics import metric_routes
+from ingress.outcomes import outcome_routes
 from ingress.peer import TRUSTED_PROXIES
 from ingress.problems import Problem
 from ingress.site import Site
+from ingress.suppressions import suppression_routes
 from ingress.webhooks import shown_path, webhook_routes
 from shared.db.database import is_away
 
@@ -36,6 +38,8 @@ def create_app(site: Site) -> Flask:
     app.register_blueprint(make_call_routes(site))
     app.register_blueprint(message_routes(site))
     app.register_blueprint(endpoint_routes(site))
+    app.register_blueprint(outcome_routes(site))
+    app.register_blueprint(suppression_routes(site))
     app.register_blueprint(key_routes(site))
     app.register_blueprint(webhook_routes(site))
     app.register_blueprint(health_routes(site))

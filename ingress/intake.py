@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
+from ingress import quiet
 from ingress.call_request import MAX_PLAYS, CallRequest, check
 from ingress.problems import MemberError, Problem, invalid
 from ingress.switches import Switches
@@ -21,8 +22,10 @@ from shared.ids import new_id
 from shared.lifecycle import Lane, Mode
 from shared.retry_policy import REDIAL
 from shared.sealing import Sealer
+from shared.sending_rules import written
 from shared.settings import Settings
 from shared.stops import Called
+from shared.times import rfc3339
 from shared.voices import Voices
 
 _TTL_S: Final = {Lane.OTP: 120, Lane.ALERT: 1800, Lane.NOTIFICATION: 14400}
@@ -78,8 +81,7 @@ class Intake:
         errors.raise_if_any()
         number, source = self._destination(call, owner), self._source(call)
         message_id, kind, is_test = new_id("msg"), call.lane, owner.mode is Mode.TEST
-        if not is_test:
-            self._check_switches(call, Called(owner.provider_id, kind, source, number.country, number.e164))
+        scheduled_at = call.scheduledAt if is_test else self._rings_at(call, owner, number, source, warnings)
         content = to_json({"destination": number.e164, "text": text})
         return NewMessage(
             id=message_id,
@@ -103,15 +105,11 @@ class Intake:
             endpoint_id=endpoint_id,
             metadata=call.metadata,
             warnings=warnings,
-            scheduled_at=call.scheduledAt,
+            scheduled_at=scheduled_at,
             expires_at=call.expiresAt,
             ttl_s=None if call.expiresAt else call.ttlSeconds or _TTL_S[kind],
             test_type=kind if is_test else None,
         )
-
-    def _check_switches(self, call: CallRequest, called: Called) -> None:
-        if self.switches is not None:
-            self.switches.check(called, call.scheduledAt, self.now())
 
     def _text(self, call: CallRequest, errors: _Errors, warnings: list[str]) -> str:
         if len(call.message) > self.settings.message_max_length:
@@ -136,6 +134,33 @@ class Intake:
         if call.expiresAt is not None and not _SHORTEST_TTL <= call.expiresAt - begins <= _LONGEST_TTL:
             errors.add("expiresAt", "must lie 15 seconds to 1 day after the call may begin")
 
+    def _rings_at(
+        self, call: CallRequest, owner: KeyOwner, number: phone.PhoneNumber, source: str, warnings: list[str]
+    ) -> datetime | None:
+        """When to call, quiet hours kept; what is stopped until then is refused."""
+        scheduled_at = self._waited(call, owner, number.country, warnings)
+        if self.switches is not None:
+            called = Called(owner.provider_id, call.lane, source, number.country, number.e164)
+            self.switches.check(called, scheduled_at, self.now())
+        return scheduled_at
+
+    def _waited(self, call: CallRequest, owner: KeyOwner, country: str, warnings: list[str]) -> datetime | None:
+        """When to call, quiet hours kept."""
+        rules = owner.rules
+        keeps = call.lane is Lane.NOTIFICATION or (call.lane is Lane.ALERT and rules.quiet_alerts)
+        if rules.quiet_hours is None or not keeps:
+            return call.scheduledAt
+        now = datetime.fromtimestamp(self.now(), UTC)
+        begins = max(call.scheduledAt or now, now)
+        until = quiet.ends(begins, rules.quiet_hours, country)
+        if until == begins:
+            return call.scheduledAt
+        if until is None or (call.expiresAt is not None and call.expiresAt - until < _SHORTEST_TTL):
+            said = f"is quiet hours ({written(rules.quiet_hours)}) in {country} until the deadline"
+            raise Problem("quiet_hours", f"customerPhone: {said}.", errors=[MemberError("customerPhone", said)])
+        warnings.append(f"scheduledAt: became {rfc3339(until)}, the end of the quiet hours in {country}.")
+        return until
+
     @staticmethod
     def _endpoint(call: CallRequest, owner: KeyOwner, errors: _Errors) -> str | None:
         if call.callbackUrl is None:
@@ -148,7 +173,10 @@ class Intake:
     def _destination(self, call: CallRequest, owner: KeyOwner) -> phone.PhoneNumber:
         allowed = owner.countries or self.settings.allowed_countries or (self.own_country,)
         try:
-            return phone.parse_destination(call.customerPhone, allowed)
+            return phone.parse_destination(call.customerPhone, allowed, self.settings.denied_prefixes)
+        except phone.NumberNotAllowedError as error:
+            said = [MemberError("customerPhone", str(error))]
+            raise Problem("number_not_allowed", f"customerPhone: {error}.", errors=said) from None
         except phone.CountryNotAllowedError as error:
             said = [MemberError("customerPhone", str(error))]
             raise Problem("country_not_allowed", f"customerPhone: {error}.", errors=said) from None

@@ -15,7 +15,7 @@ from ingress import admission, bodies, gate, placements
 from ingress.lean import json_answer
 from ingress.problems import MemberError, Problem, invalid, unknown_member
 from ingress.site import Site
-from shared import failpoints
+from shared import failpoints, phone
 from shared.db.database import DatabaseAway
 from shared.db.group_commit import Overloaded
 from shared.db.queries import accept
@@ -126,8 +126,13 @@ def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage | _Refusal | Prob
     fingerprint = site.intake.fingerprint(body, owner.mode)
     try:
         row = site.intake.row(call, fingerprint, owner, site.voices.value)
+        site.guards.guard.admit(row, phone.read(call.customerPhone), owner, site.forecast.now())
+    except Problem as problem:
+        return _Refusal(call.messageId, fingerprint, problem)
+    try:
         _check_deadline(site, row)
     except Problem as problem:
+        site.guards.guard.withdraw([row])
         return _Refusal(call.messageId, fingerprint, problem)
     return row
 
@@ -163,12 +168,18 @@ def _told(site: Site, accepted: Accepted) -> admission.Estimate:
 
 
 def _stored(site: Site, rows: Sequence[NewMessage]) -> list[Accepted]:
+    if not rows:
+        return []
     try:
-        return site.messages.put(rows, _COMMIT_S) if rows else []
+        stored = site.messages.put(rows, _COMMIT_S)
     except Overloaded:
+        site.guards.guard.withdraw(rows)
         raise Problem("overloaded", "Too many requests wait. Nothing was stored.", retry_after_s=1) from None
     except DatabaseAway:
+        site.guards.guard.withdraw(rows)
         raise _away() from None
+    site.guards.guard.stored(zip(rows, stored, strict=True))
+    return stored
 
 
 def _earlier(site: Site, owner: KeyOwner, message_ids: Sequence[str]) -> dict[str, Accepted]:

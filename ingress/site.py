@@ -10,6 +10,7 @@ from typing import Final
 from ingress.auth import ProviderAuth, WebhookAuth
 from ingress.cache import Refreshed
 from ingress.forecast import Forecast
+from ingress.guards import Guards, build_guards
 from ingress.intake import Intake
 from ingress.placements import Placements
 from ingress.spool import Spool
@@ -47,6 +48,7 @@ class Site:
     placements: Placements
     voices: Refreshed[Voices]
     forecast: Forecast
+    guards: Guards
 
     @property
     def settings(self) -> Settings:
@@ -92,6 +94,7 @@ def build_site(services: Services) -> Site:
             every_s=_VOICES_S,
         ),
         forecast=forecast,
+        guards=build_guards(services, forecast.now),
     )
 
 

@@ -135,6 +135,15 @@ def _unheard(figures: Figures) -> str:
     )
 
 
+def _fallen(figures: Figures) -> str:
+    return "; ".join(figures.get("fallen") or ())
+
+
+def _quarantined(figures: Figures) -> str:
+    ranges = _number(figures, "quarantined_ranges")
+    return _when(ranges, f"{ranges} ranges of numbers are in quarantine: `ringpost quarantines list`")
+
+
 def _stops(figures: Figures) -> str:
     return "; ".join(
         f"calls are stopped: {what}; `ringpost stops list` tells why, `ringpost go {what}` ends it"
@@ -193,6 +202,8 @@ ALARMS: Final = (
     Alarm("calls_stopped", ("stops",), _stops),
     Alarm("cap_near", ("daily_calls", "daily_cap_share"), _caps),
     Alarm("unheard", ("answer_share", "answer_share_of"), _unheard),
+    Alarm("share_fallen", ("fallen_heard_share", "fallen_used_share"), _fallen),
+    Alarm("range_quarantined", ("quarantined_ranges",), _quarantined),
     Alarm(
         "webhook_unmatched",
         ("unmatched_events", "unmatched_oldest_s"),

@@ -168,6 +168,9 @@ DOUBTFUL: Final = frozenset({Status.DIAL_UNKNOWN, Status.UNDETERMINED})
 #: Statuses that every feed reports; "queued" and "dialing" are told by the row itself.
 REPORTED: Final = FINALS | {Status.DIAL_UNKNOWN, Status.ANSWERED}
 
+#: Somebody may have heard the code: whether it was used can be told.
+ANSWERABLE: Final = FINALS | {Status.ANSWERED}
+
 #: Statuses that a feed reports when an endpoint of the provider subscribes to them, as hardly any does: it would be
 #: every second event, and each is numbered under the provider's one counter.
 PROGRESS: Final = frozenset({Status.PLACED})

@@ -27,6 +27,23 @@ _KINDS: Final = (
     "uan",
     "voicemail",
 )
+#: Kinds by which a number is known, in the order in which the library asks, and what those that cost more are called.
+_ASKED: Final = (
+    ("premium_rate", "premium-rate"),
+    ("toll_free", None),
+    ("shared_cost", "shared-cost"),
+    ("voip", None),
+    ("personal_number", "personal"),
+    ("pager", "pager"),
+    ("uan", "company-wide (UAN)"),
+    ("voicemail", "voicemail"),
+)
+#: The same of codes of no country.
+_WORLD_KINDS: Final = {
+    **dict.fromkeys(("870", "881", "882", "883"), "satellite"),
+    "878": "personal",
+    **dict.fromkeys(("808", "888", "979"), "premium-rate"),
+}
 _NOTHING: Final = "(?!)"
 
 
@@ -36,6 +53,7 @@ class _Plan:
 
     begins: re.Pattern[str] | None
     valid: re.Pattern[str]
+    costly: re.Pattern[str]
 
 
 def split(digits: str) -> tuple[str, str]:
@@ -68,6 +86,22 @@ def region_of(code: str, national: str) -> str | None:
     return None
 
 
+def costly_kind(code: str, national: str, region: str) -> str | None:
+    """What a valid number of a kind that costs more than a usual call is called; None for every other."""
+    if not _plan(code, region).costly.fullmatch(national):
+        return None
+    metadata = _metadata(code, region)
+    for kind, called in _ASKED:
+        if re.fullmatch(_pattern(getattr(metadata, kind)), national):
+            return called
+    return None
+
+
+def world_kind(code: str) -> str | None:
+    """The same of numbers under a code of no country, whether or not they exist."""
+    return _WORLD_KINDS.get(code)
+
+
 _CODES: Final = {str(code): regions for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()}
 
 
@@ -83,7 +117,9 @@ def _plan(code: str, region: str) -> _Plan:
     metadata = _metadata(code, region)
     kinds = "|".join(_pattern(getattr(metadata, kind)) for kind in _KINDS)
     valid = rf"(?={_pattern(metadata.general_desc)}\Z)(?:{kinds})"
-    return _Plan(re.compile(metadata.leading_digits) if metadata.leading_digits else None, re.compile(valid))
+    costly = "|".join(_pattern(getattr(metadata, kind)) for kind, called in _ASKED if called)
+    begins = re.compile(metadata.leading_digits) if metadata.leading_digits else None
+    return _Plan(begins, re.compile(valid), re.compile(costly))
 
 
 def _metadata(code: str, region: str) -> PhoneMetadata:

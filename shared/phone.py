@@ -30,6 +30,10 @@ class CountryNotAllowedError(ValueError):
         self.country = country
 
 
+class NumberNotAllowedError(ValueError):
+    """The number may not be called whatever its country: it costs more than others, or the operator denies it."""
+
+
 @dataclass(frozen=True, slots=True)
 class PhoneNumber:
     """A number that exists in its country's numbering plan; *masked* is the only form to log or return."""
@@ -37,20 +41,43 @@ class PhoneNumber:
     e164: str = field(repr=False)
     country: str
     masked: str
+    costly: str | None = field(
+        default=None, repr=False
+    )  # what numbers of its kind are called, if they cost more than a usual call
 
 
-def parse_destination(text: str, allow: Collection[str]) -> PhoneNumber:
+def parse_destination(text: str, allow: Collection[str], denied: tuple[str, ...] = ()) -> PhoneNumber:
     """
-    Read a destination; *allow* holds ISO alpha-2 codes, or ``*`` for every country.
+    Read a destination.
+
+    Args:
+        text: In international form, with fillers or without.
+        allow: ISO alpha-2 codes, or ``*`` for every country.
+        denied: How E.164 numbers begin that are not to be called, whatever their country.
 
     Raises:
+        NumberNotAllowedError: A number of a costly kind, or a denied one.
         CountryNotAllowedError: A good number in a country outside *allow*.
         ValueError: Not a valid number in international form. The sentence never holds the number.
     """
     number = _parse(text)
+    if number.costly is not None:
+        raise NumberNotAllowedError(f"calls to {number.costly} numbers are not allowed")
+    if denied and number.e164.startswith(denied):
+        raise NumberNotAllowedError("calls to this range of numbers are not allowed")
     if ANY_COUNTRY not in allow and number.country not in allow:
         raise CountryNotAllowedError(number.country)
     return number
+
+
+def read(text: str) -> PhoneNumber:
+    """
+    A destination, whether or not it may be called.
+
+    Raises:
+        ValueError: As :func:`parse_destination`.
+    """
+    return _parse(text)
 
 
 def country_of(e164: str) -> str | None:
@@ -87,11 +114,14 @@ def _parse(text: str) -> PhoneNumber:
     digits = text.removeprefix("+").translate(_FILLER)
     code, national = numbering.split(digits)
     country = numbering.region_of(code, national) if code else None
+    if country in (None, numbering.WORLD) and (kind := numbering.world_kind(code)):
+        raise NumberNotAllowedError(f"calls to {kind} numbers are not allowed")
     if country is None:
         code, national, country = _as_the_library_reads(digits)
     if country == numbering.WORLD:
         raise ValueError("must be a phone number of a country, not an international service")
-    return PhoneNumber(f"+{code}{national}", country, _shown(code, national))
+    costly = numbering.costly_kind(code, national, country)
+    return PhoneNumber(f"+{code}{national}", country, _shown(code, national), costly)
 
 
 def _as_the_library_reads(digits: str) -> tuple[str, str, str]:

@@ -90,6 +90,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     UpstreamReason.REPLY_UNREADABLE: Meaning(False, Party.UPSTREAM, "8x8's answer was unreadable; it may have rung."),
     UpstreamReason.NO_REPLY: Meaning(False, Party.UPSTREAM, "8x8 did not answer; the phone may have rung."),
     UpstreamReason.UNREACHABLE: Meaning(True, Party.UPSTREAM, "8x8 could not be reached."),
+    UpstreamReason.SUPPRESSED: Meaning(False, Party.POLICY, "The number is on a list of numbers not to be called."),
     UpstreamReason.LEASE_LOST: Meaning(True, Party.SERVICE, "The worker came too late to place the call."),
     UpstreamReason.KEY_MISSING: Meaning(True, Party.SERVICE, "The worker had no key to open the text with."),
 }

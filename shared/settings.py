@@ -6,25 +6,20 @@ Every choice an operator has. Read once at a process's front door, then passed o
 
 from __future__ import annotations
 
-import base64
-import binascii
 import ipaddress
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from shared import secret_values
-from shared.sealing import DATA_KEY_BYTES, hash_alike
-from shared.voice_api.pretence import PRETENDED_SUBACCOUNT
+from shared.settings_rules import SettingsRules
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Words = Annotated[tuple[str, ...], NoDecode]
 
-_PATH_SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 #: What may also come from a file, as NAME_FILE.
 SECRET_FIELDS: Final = (
     "eight_x_eight_api_key",
@@ -43,7 +38,7 @@ class SettingsError(Exception):
     """The environment is incomplete or wrong; the text names every problem, a line each."""
 
 
-class Settings(BaseSettings):
+class Settings(SettingsRules):
     """One field per environment variable, whose name is the field's in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_file=".env", hide_input_in_errors=True)
@@ -104,6 +99,29 @@ class Settings(BaseSettings):
     allowed_countries: Words = Field(
         (), description="Countries (ISO alpha-2) for new providers; default: the caller id's; * opens all."
     )
+    denied_prefixes: Words = Field(
+        (),
+        description="How numbers begin that are never called, in E.164, comma-separated, e.g. +2357,+88. Premium-rate,"
+        " shared-cost, personal, pager, UAN, voicemail and satellite numbers are refused without being listed.",
+    )
+    number_limits: str = Field(
+        "3/600,10/86400",
+        description="Messages that one provider may send to one number, each as count/seconds; empty: any.",
+    )
+    messages_per_minute: int = Field(0, ge=0, description="Messages that one provider may send in a minute; 0: any.")
+    prefix_per_hour: int = Field(
+        20_000,
+        ge=0,
+        description="Messages that one provider may send in an hour to one range, the numbers that differ in their last"
+        " four digits only; 0: any.",
+    )
+    detection: str = Field(
+        "usual",
+        pattern="^(usual|strict|off)$",
+        description="What quarantines a range of numbers: usual, one that is called in sequence or much more than"
+        " others and whose calls end badly; strict, the sequence alone, too; off, nothing.",
+    )
+    quarantine_seconds: float = Field(86400, gt=0, description="How long a range stays in quarantine unless released.")
     legacy_admin_auth: bool = Field(False, description="Accept the demo's login admin:WEBHOOK_AUTH_TOKEN.")
     auth_failures_per_minute: int = Field(
         30, ge=1, description="Failed logins a minute from one address, and with one key; then they get 429, unread."
@@ -172,115 +190,6 @@ class Settings(BaseSettings):
     retention_days: int = Field(
         90, ge=1, le=3650, description="Messages that ended longer ago are counted by day, and deleted."
     )
-
-    @field_validator(
-        "outbound_phone_number",
-        "webhook_allowed_ips",
-        "callback_allowed_networks",
-        "allowed_countries",
-        "callback_schedule",
-        mode="before",
-    )
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
-
-    @field_validator("outbound_phone_number")
-    @classmethod
-    def _caller_ids(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or not all(word.lstrip("+").isdigit() for word in value):
-            raise ValueError("needs phone numbers in E.164, comma-separated")
-        return tuple("+" + word.lstrip("+") for word in value)
-
-    @field_validator("allowed_countries")
-    @classmethod
-    def _countries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(word == "*" or (len(word) == 2 and word.isascii() and word.isalpha()) for word in value):
-            raise ValueError("needs ISO alpha-2 codes such as SG,US, or *")
-        return tuple(word.upper() for word in value)
-
-    @field_validator("webhook_allowed_ips", "callback_allowed_networks")
-    @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for word in value:
-            ipaddress.ip_network(word)
-        return value
-
-    @field_validator("callback_schedule")
-    @classmethod
-    def _seconds(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(float(word) >= 0 for word in value):
-            raise ValueError("needs seconds, comma-separated")
-        return value
-
-    @field_validator("ringpost_data_key", "ringpost_data_key_old")
-    @classmethod
-    def _key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
-        try:
-            raw = base64.b64decode(value.get_secret_value(), validate=True)
-        except binascii.Error:
-            raw = b""
-        if len(raw) not in DATA_KEY_BYTES:
-            raise ValueError("needs 32 bytes in base64; make one with: openssl rand -base64 32")
-        if len(set(raw)) < secret_values.MIN_DIFFERENT:
-            raise ValueError("is not random; make one with: openssl rand -base64 32")
-        return value
-
-    @field_validator("ringpost_data_key_old")
-    @classmethod
-    def _follows(cls, value: SecretStr | None, known: ValidationInfo) -> SecretStr | None:
-        newest: SecretStr | None = known.data.get("ringpost_data_key")
-        if value is None or newest is None:
-            return value
-        key, old = newest.get_secret_value(), value.get_secret_value()
-        if not hash_alike(key, old):
-            raise ValueError("does not belong to RINGPOST_DATA_KEY: make its successor with `ringpost keys new-data`")
-        return value
-
-    @field_validator("eight_x_eight_subaccount_id")
-    @classmethod
-    def _not_pretended(cls, value: str) -> str:
-        if value == PRETENDED_SUBACCOUNT:
-            raise ValueError("is the name that pretended calls have")
-        return value
-
-    @field_validator("webhook_auth_token", "webhook_auth_token_old", "webhook_path_secret", "metrics_token")
-    @classmethod
-    def _is_secret(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and (why := secret_values.weakness(value.get_secret_value())):
-            raise ValueError(why)
-        return value
-
-    @field_validator("webhook_path_secret")
-    @classmethod
-    def _is_a_path_segment(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _PATH_SEGMENT.fullmatch(value.get_secret_value()):
-            raise ValueError("may hold letters, digits, - and _ only, 128 at most; make one with: openssl rand -hex 24")
-        return value
-
-    @field_validator("eight_x_eight_api_key")
-    @classmethod
-    def _is_filled_in(cls, value: SecretStr) -> SecretStr:
-        if why := secret_values.weakness(value.get_secret_value(), shortest=1):  # 8x8 chose it
-            raise ValueError(why)
-        return value
-
-    @field_validator(
-        "webhook_auth_token_old",
-        "webhook_path_secret",
-        "metrics_token",
-        "database_url",
-        "redis_url",
-        "webhook_base_url",
-        "daily_calls",
-        "ringpost_data_key_old",
-        mode="before",
-    )
-    @classmethod
-    def _empty_is_unset(cls, value: Any) -> Any:
-        return None if isinstance(value, str) and not value.strip() else value
 
     @model_validator(mode="after")
     def _lease_outlives_the_post(self) -> Self:

@@ -52,6 +52,7 @@ _EVENT_OF: Final = {
     Disposition.CREATED: Event.CALL_PLACED,
     Disposition.REFUSED: Event.DIAL_REFUSED,
     Disposition.EXPIRED: Event.DIAL_EXPIRED,
+    Disposition.SUPPRESSED: Event.SESSION_BLOCKED,  # as if 8x8 had: there is just no session to tell of
     Disposition.RETRY: Event.DIAL_POSTPONED,
     Disposition.NOT_SENT: Event.DIAL_POSTPONED,
     Disposition.BLOCKED_ACCOUNT: Event.DIAL_POSTPONED,

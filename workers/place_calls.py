@@ -181,6 +181,8 @@ class PlaceCalls:
 
     def _answer(self, call: ClaimedCall, claimed_at: float, stops: Sequence[Stop]) -> Verdict | Stop:
         """What 8x8 answered. Any failure before the POST surely placed no call; any after it may have."""
+        if call.is_suppressed:
+            return Verdict(Disposition.SUPPRESSED, Reason.SUPPRESSED)
         failpoints.hit("dial.before_post")
         settings = self._services.settings
         # One whole POST must fit between the last look and the lease's end or the deadline.

@@ -28,6 +28,7 @@ from workers import failover, sweep_stops
 from workers.ask_log_export import keep_asking
 from workers.purge import keep_purging
 from workers.refresh_voices import keep_fresh
+from workers.tally_ends import keep_tallying
 from workers.tidy import Tidy
 
 _PAGE: Final = 500
@@ -228,6 +229,7 @@ def main() -> None:
     process = f"sweeper {socket.gethostname()} {os.getpid()}"
     stop = threading.Event()
     threading.Thread(target=keep_fresh, args=(services, stop), name="voices", daemon=True).start()
+    threading.Thread(target=keep_tallying, args=(services, stop), name="ends", daemon=True).start()
     threading.Thread(target=keep_asking, args=(services, stop), name="log-exports", daemon=True).start()
     threading.Thread(target=keep_purging, args=(services, stop), name="purge", daemon=True).start()
     tidy = Tidy(services)

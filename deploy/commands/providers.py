@@ -19,6 +19,7 @@ from deploy.commands.console import (
     print_json,
     print_table,
 )
+from deploy.commands.provider_rules import countries, limits, quiet_hours
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -32,7 +33,11 @@ _NO_CALLS: dict[str, Any] = {"calls_today": 0, "daily_cap": None, "cap_share": N
 
 @click.group()
 def providers() -> None:
-    """Who may send: create, list, cap, disable."""
+    """Who may send, and what: create, list, limit, cap, disable."""
+
+
+for command in (countries, limits, quiet_hours):
+    providers.add_command(command)
 
 
 @providers.command()
@@ -67,7 +72,7 @@ def parse_countries(text: str | None) -> list[str] | None:
     codes = [word.strip().upper() for word in text.split(",") if word.strip()]
     wrong = [code for code in codes if code != "*" and code not in phonenumbers.SUPPORTED_REGIONS]
     if wrong or not codes:
-        text = f"--countries: {', '.join(wrong) or 'nothing'} is no ISO 3166 code such as SG, and not *"
+        text = f"countries: {', '.join(wrong) or 'nothing'} is no ISO 3166 code such as SG, and not *"
         raise Problem(text, WRONG_USE)
     return codes
 

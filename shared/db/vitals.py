@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from shared.db.queries import daily_calls, stops
+from shared.db.queries import daily_calls, ends, stops
+from shared.db.queries.ends import Fallen
 from shared.db.queries.strays import CONTRADICTS, DROPPED
 from shared.lifecycle import FINALS, Lane, Status
 from shared.reasons import Reason
@@ -33,6 +34,8 @@ SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS clock,
   (SELECT count(*) FROM (SELECT FROM callbacks WHERE state = 'parked' LIMIT {_MOST}) p) AS parked_callbacks,
   (SELECT EXTRACT(EPOCH FROM now() - max(beat_at))::float8 FROM heartbeats WHERE process LIKE 'sweeper%')
     AS sweeper_silent_s,
+  (SELECT count(*) FROM (SELECT FROM quarantines WHERE released_at IS NULL AND until > now() LIMIT {_MOST}) q)
+    AS quarantined_ranges,
   (SELECT max(abs(clock_ahead_s)) FROM heartbeats WHERE beat_at > now() - interval '1 minute') AS sweeper_clock_off_s,
   (SELECT EXTRACT(EPOCH FROM now() - min(c.due_at))::float8 FROM endpoints e, LATERAL (
      SELECT due_at FROM callbacks WHERE endpoint_id = e.endpoint_id AND state IN ('due', 'sending')
@@ -94,10 +97,11 @@ def read(connection: Connection, caps: Mapping[str, int | None] = NO_CAPS) -> di
         "undetermined_share": ended[Status.UNDETERMINED] / ended.total() if ended else None,
         "answer_share": _heard(ended),
         "answer_share_of": [
-            {"provider": provider, "country": country, "share": _heard(ends)}
-            for (provider, country), ends in sorted(called.items())
-            if _rang(ends) >= _FEW
+            {"provider": provider, "country": country, "share": _heard(shown)}
+            for (provider, country), shown in sorted(called.items())
+            if _rang(shown) >= _FEW
         ],
+        **_fallen(ends.fallen(connection)),
         "stops": {f"{row['scope']} {row['name']}".rstrip(): 1 for row in stops.listed(connection)},
         "daily_calls": {row["name"]: row["calls"] for row in calls},
         "daily_cap_share": {
@@ -113,3 +117,13 @@ def _rang(ended: Counter[str]) -> int:
 def _heard(ended: Counter[str]) -> float | None:
     rang = _rang(ended)
     return ended[Status.DELIVERED] / rang if rang else None
+
+
+def _fallen(found: list[Fallen]) -> dict[str, Any]:
+    return {
+        "fallen": [str(one) for one in found],
+        **{
+            f"fallen_{what}_share": {f"{one.provider} {one.country}": one.share for one in found if one.what == what}
+            for what in ("heard", "used")
+        },
+    }

@@ -26,6 +26,7 @@ class Disposition(StrEnum):
     BLOCKED_ACCOUNT = "blocked_account"  # surely no session: pause the subaccount, keep the message
     BLOCKED_SOURCE = "blocked_source"  # surely no session: pause the caller id, keep the message
     UNKNOWN = "unknown"  # a phone may be ringing: never dial again unasked
+    SUPPRESSED = "suppressed"  # final, and not sent: the number is not to be called
     NOT_SENT = "not_sent"  # no request byte left: dialing again is safe
 
 
@@ -52,6 +53,7 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"
     LEASE_LOST = "lease_lost"
     KEY_MISSING = "key_missing"
+    SUPPRESSED = "suppressed"
 
 
 class Scope(StrEnum):

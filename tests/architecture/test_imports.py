@@ -19,6 +19,7 @@ MAY_IMPORT = {
 PURE = [
     "ingress/admission.py",
     "ingress/learning.py",
+    "ingress/suspicion.py",
     "shared/alarms.py",
     "shared/backlog.py",
     "shared/callback.py",
@@ -31,6 +32,7 @@ PURE = [
     "shared/phone.py",
     "shared/reasons.py",
     "shared/retry_policy.py",
+    "shared/sending_rules.py",
     "shared/speech.py",
     "shared/stops.py",
     "shared/times.py",

@@ -67,7 +67,7 @@ def test_secrets_are_printed_once_and_never_listed(ringpost):
     [
         (["bank"], 1, "NAME: there is a provider 'bank' already\n"),
         ([" "], 2, "NAME: must not be empty\n"),
-        (["new", "--countries", "SG,XX"], 2, "--countries: XX is no ISO 3166 code such as SG, and not *\n"),
+        (["new", "--countries", "SG,XX"], 2, "countries: XX is no ISO 3166 code such as SG, and not *\n"),
         (["new", "--callback-url", "http://127.0.0.1/"], 2, "--callback-url: the URL's address is not a public one\n"),
     ],
 )

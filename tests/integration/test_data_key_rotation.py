@@ -22,6 +22,7 @@ HASHES = {
     ("messages", "destination_key"),
     ("messages", "fingerprint"),
     ("past_messages", "fingerprint"),
+    ("quarantines", "prefix_key"),
     ("suppressions", "destination_key"),
 }
 BURST = 40

@@ -21,7 +21,16 @@ from workers.purge import purge_once
 MANY = int(os.environ.get("RINGPOST_PURGED", "400"))
 CLAIMS = 5 if MANY < 100_000 else 200
 PACE = Pace("test_voice", dials_per_second=1000, max_in_flight=5000, lease_s=30, ring_s=60)
-PARTS = ("messages", "dial_attempts", "call_legs", "callbacks", "delivery_attempts", "log_lookups", "feed_events")
+PARTS = (
+    "messages",
+    "dial_attempts",
+    "call_legs",
+    "callbacks",
+    "delivery_attempts",
+    "log_lookups",
+    "outcomes",
+    "feed_events",
+)
 
 
 @pytest.fixture
@@ -54,6 +63,11 @@ def finish(stage, ids):
     stage.reconcile()
     stage.execute("INSERT INTO delivery_attempts (callback_id, number) SELECT callback_id, 1 FROM callbacks")
     stage.execute("INSERT INTO log_lookups SELECT attempt_id, 1, 'absent', now() FROM dial_attempts")
+    stage.execute(
+        "INSERT INTO outcomes (message_id, provider_id, country, verified)"
+        " SELECT id, provider_id, country, true FROM messages WHERE id = ANY (:ids)",
+        ids=ids,
+    )
     stage.execute("UPDATE callbacks SET state = 'done', due_at = NULL, finished_at = now()")
 
 

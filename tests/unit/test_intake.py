@@ -11,7 +11,9 @@ import pytest
 from ingress.intake import Intake
 from ingress.problems import Problem
 from shared.db.queries.providers import KeyOwner
+from shared.lifecycle import Mode
 from shared.sealing import Sealer
+from shared.sending_rules import SendingRules, parse_quiet_hours
 from shared.settings import Settings
 from shared.times import rfc3339
 from shared.voices import Voices
@@ -118,3 +120,55 @@ def test_what_is_too_far_ahead_or_too_late_the_databases_clock_says(intake):
     assert row_of(intake, expiresAt=soon)
     with pytest.raises(Problem):
         row_of(an_hour_ahead, expiresAt=soon)
+
+
+# Quiet hours
+
+
+def quiet_row(intake, at, *, alerts=False, mode=Mode.LIVE, **members):
+    rules = SendingRules(quiet_hours=parse_quiet_hours("22:00-08:00"), quiet_alerts=alerts)
+    body = GOOD | members
+    owner = KeyOwner("key_1", b"", "prov_1", None, {}, mode, rules)
+    now = datetime.fromisoformat(at).timestamp()
+    there = replace(intake, now=lambda: now)
+    return there.row(there.read(body), there.fingerprint(body), owner, VOICES)
+
+
+NIGHT = "2026-11-27T23:00:00+08:00"
+MORNING = datetime(2026, 11, 28, tzinfo=UTC)
+
+
+def test_a_notification_waits_for_the_end_of_the_quiet_hours_and_lives_from_then_on(intake):
+    row = quiet_row(intake, NIGHT, type="notification", ttlSeconds=60)
+
+    assert (row.scheduled_at, row.ttl_s, row.expires_at) == (MORNING, 60, None)
+    assert row.warnings == ["scheduledAt: became 2026-11-28T00:00:00.000Z, the end of the quiet hours in SG."]
+
+
+def test_a_test_rings_nobody_at_night_and_waits_for_no_morning(intake):
+    assert quiet_row(intake, NIGHT, type="notification", mode=Mode.TEST).scheduled_at is None
+
+
+@pytest.mark.parametrize(("kind", "alerts", "waits"), [
+    ("otp", True, False), ("alert", False, False), ("alert", True, True), ("notification", False, True),
+])  # fmt: skip
+def test_who_keeps_quiet_hours_is_its_type_s_affair(intake, kind, alerts, waits):
+    row = quiet_row(intake, NIGHT, type=kind, alerts=alerts)
+
+    assert (row.scheduled_at == MORNING, bool(row.warnings)) == (waits, waits)
+
+
+def test_by_day_nothing_waits_and_what_is_scheduled_into_the_night_does(intake):
+    day = "2026-11-27T12:00:00+08:00"
+
+    assert quiet_row(intake, day, type="notification").scheduled_at is None
+    row = quiet_row(intake, day, type="notification", scheduledAt=NIGHT.replace("23:00", "22:30"))
+    assert row.scheduled_at == MORNING
+
+
+def test_a_deadline_within_the_quiet_hours_is_refused(intake):
+    with pytest.raises(Problem) as caught:
+        quiet_row(intake, NIGHT, type="notification", expiresAt="2026-11-28T00:00:10Z")
+
+    assert (caught.value.code, caught.value.status) == ("quiet_hours", 422)
+    assert quiet_row(intake, NIGHT, type="notification", expiresAt="2026-11-28T00:00:15Z").scheduled_at == MORNING

@@ -1,10 +1,19 @@
 import re
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.phone import CountryNotAllowedError, PhoneNumber, country_of, masked, parse_destination
+from shared import phone
+from shared.phone import (
+    CountryNotAllowedError,
+    NumberNotAllowedError,
+    PhoneNumber,
+    country_of,
+    masked,
+    parse_destination,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +57,6 @@ def test_a_number_in_international_form_is_read(text, e164, country):
         "\uff0b6581234567",
         "+\u0666\u0665\u0668\u0661\u0662\u0663\u0664\u0665\u0666\u0667",
         "+80012345678",
-        "+8835100012345",
-        "+870773111632",
         "+" + "6" * 40,
     ],
 )
@@ -120,3 +127,55 @@ def test_a_masked_number_never_shows_more_than_country_code_and_four_digits(numb
 
 def test_a_number_shows_only_masked_in_its_repr():
     assert repr(parse_destination("+6581234567", {"*"})) == "PhoneNumber(country='SG', masked='+65****4567')"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("+870773111632", "satellite"),
+        ("+8816123456789", "satellite"),
+        ("+882161234567", "satellite"),
+        ("+8835100012345", "satellite"),
+        ("+979123456789", "premium-rate"),
+        ("+19005551234", "premium-rate"),
+        ("+449012345678", "premium-rate"),
+        ("+498005550123", None),  # freephone
+        ("+33884012345", "shared-cost"),
+        ("+447012345678", "personal"),
+        ("+447640123456", "pager"),
+        ("+445512345678", "company-wide (UAN)"),
+        ("+6581234567", None),
+    ],
+)
+def test_a_number_of_a_costly_kind_is_refused_wherever_all_countries_are_allowed(text, kind):
+    if kind is None:
+        assert parse_destination(text, {"*"}).e164 == text
+        return
+    with pytest.raises(NumberNotAllowedError, match=f"^calls to {re.escape(kind)} numbers are not allowed$"):
+        parse_destination(text, {"*"})
+
+
+def test_a_kind_is_the_one_that_the_library_tells():
+    kinds = {
+        phonenumbers.PhoneNumberType.PREMIUM_RATE, phonenumbers.PhoneNumberType.SHARED_COST,
+        phonenumbers.PhoneNumberType.PERSONAL_NUMBER, phonenumbers.PhoneNumberType.PAGER,
+        phonenumbers.PhoneNumberType.UAN, phonenumbers.PhoneNumberType.VOICEMAIL,
+    }  # fmt: skip
+    wrong = []
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS)[::6]:
+        for kind in phonenumbers.PhoneNumberType.values():
+            example = phonenumbers.example_number_for_type(region, kind)
+            if example is None or phonenumbers.region_code_for_number(example) != region:
+                continue
+            e164 = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+            if (phone.read(e164).costly is not None) != (phonenumbers.number_type(example) in kinds):
+                wrong.append(e164)
+
+    assert wrong == []
+
+
+def test_the_operators_own_prefixes_are_refused_and_their_neighbours_are_not():
+    with pytest.raises(NumberNotAllowedError, match="range of numbers"):
+        parse_destination("+6581234567", {"SG"}, ("+2357", "+65812"))
+
+    assert parse_destination("+6581334567", {"SG"}, ("+2357", "+65812")).country == "SG"

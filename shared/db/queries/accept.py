@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from shared import failpoints
 from shared.db.prepared import Prepared
+from shared.db.queries import suppressions
 from shared.lifecycle import Status
 
 
@@ -68,8 +69,11 @@ _COLUMNS: Final = (
     "id, provider_id, message_id, lane, status, reason, session_id, fingerprint, deadline, due_at, warnings"
 )
 
+#: A number that is not to be called may be taken off the list before the message is due: it is stored all the same.
+SUPPRESSED: Final = "customerPhone: is on a list of numbers not to be called; the message will end blocked."
+
 _INSERT: Final = Prepared(
-    """
+    f"""
 INSERT INTO messages (
   id, provider_id, message_id, fingerprint, lane, status, content, destination_key, destination_masked, country,
   source, voice, speed, plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown,
@@ -78,7 +82,8 @@ SELECT id, provider_id, message_id, decode(fingerprint, 'hex'), lane,
   CASE WHEN scheduled_at > now() THEN 'scheduled' ELSE 'queued' END,
   decode(content, 'hex'), decode(destination_key, 'hex'), destination_masked, country, source, voice, speed,
   plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown, endpoint_id, metadata,
-  warnings, scheduled_at, test_type,
+  CASE WHEN test_type IS NULL AND {suppressions.suppressed("x")} THEN warnings || :warning ELSE warnings END,
+  scheduled_at, test_type,
   COALESCE(expires_at, GREATEST(scheduled_at, now()) + ttl_s * interval '1 second'),
   GREATEST(scheduled_at, now())
 FROM json_to_recordset(:rows) AS x(
@@ -88,10 +93,13 @@ FROM json_to_recordset(:rows) AS x(
   metadata jsonb, warnings jsonb, scheduled_at timestamptz, expires_at timestamptz, ttl_s int, test_type text)
 WHERE NOT EXISTS (SELECT FROM past_messages p WHERE p.provider_id = x.provider_id AND p.message_id = x.message_id)
 ON CONFLICT DO NOTHING
-RETURNING id, status, deadline, due_at
+RETURNING id, status, deadline, due_at, jsonb_array_length(warnings) AS warnings
 """,
     rows="json",
+    warning="jsonb",
 )
+
+_WARNING: Final = to_json([SUPPRESSED]).decode()
 
 #: Of messages that were purged; a message that is not yet gone counts as it stands.
 _PAST: Final = """
@@ -118,7 +126,7 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> list[Accept
     Repeating it after a lost commit is safe: a row that bears our own id is ours, hence new.
     """
     failpoints.hit("accept.before_commit")
-    rows = _INSERT(connection, rows=to_json(messages, bytes_mode="hex").decode())
+    rows = _INSERT(connection, rows=to_json(messages, bytes_mode="hex").decode(), warning=_WARNING)
     stored = {row.id: row for row in rows}
     failpoints.hit("accept.after_commit")
     missing = [message for message in messages if message.id not in stored]
@@ -162,7 +170,7 @@ def _new(message: NewMessage, row: Any) -> Accepted:
         fingerprint=message.fingerprint,
         deadline=row.deadline,
         due_at=row.due_at,
-        warnings=message.warnings,
+        warnings=[*message.warnings, SUPPRESSED] if row.warnings > len(message.warnings) else message.warnings,
         is_new=True,
     )
 

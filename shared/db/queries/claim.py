@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from shared import failpoints, pacing
 from shared.db.prepared import Prepared
-from shared.db.queries import daily_calls, failover, moves, stops
+from shared.db.queries import daily_calls, failover, moves, stops, suppressions
 from shared.db.queries.claimed import Claim, claimed
 from shared.db.queries.dial import MAYBE_ACCEPTED
 from shared.db.queries.pacing import open_pace
@@ -178,7 +178,7 @@ WITH RECURSIVE account AS MATERIALIZED (
 )
 SELECT t.calls AS room, t.held_s, t.waiting, t.stops,
   (SELECT array_agg(provider_id) FROM queues WHERE is_uncounted) AS uncounted,
-  c.*, t.probes IS NOT NULL AS probes, now() AS claimed_at,
+  c.*, t.probes IS NOT NULL AS probes, now() AS claimed_at, {suppressed} AS is_suppressed,
   c.redial_unknown AND 1 + (SELECT count(*) FROM dial_attempts s WHERE s.message_id = c.id AND {maybe_accepted})
     < c.max_attempts AS may_redial
 FROM tally t LEFT JOIN claimed c ON true
@@ -198,6 +198,7 @@ def _statements(*, kept: str, gives_way: str) -> tuple[Prepared, Prepared]:
         valid_s=_VALID_S,
         forgotten_s=pacing.FORGOTTEN_S,
         maybe_accepted=MAYBE_ACCEPTED,
+        suppressed=suppressions.suppressed("c"),
         known_server=failover.KNOWN,
         stops=stops.FOR_CLAIM,
         all=daily_calls.ALL,

@@ -32,6 +32,7 @@ class ClaimedCall:
     deadline: datetime
     valid_until: datetime
     now: datetime  # the database's clock at the claim
+    is_suppressed: bool = False  # not to be called
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +68,5 @@ def claimed(row: Any, lane: Lane) -> ClaimedCall:
         deadline=row.deadline,
         valid_until=row.valid_until,
         now=row.claimed_at,
+        is_suppressed=row.is_suppressed,
     )

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select, text, update
 from shared.db.queries import daily_calls
 from shared.db.tables import API_KEYS, ENDPOINTS, PROVIDERS
 from shared.lifecycle import FINAL_EVENT_TYPES, Mode
+from shared.sending_rules import NO_RULES, SendingRules, parse_number_limits, parse_quiet_hours
 
 #: The provider behind the demo's login ``admin:WEBHOOK_AUTH_TOKEN``.
 LEGACY_PROVIDER_ID: Final = "prov_legacy"
@@ -26,10 +27,12 @@ class KeyOwner:
     countries: tuple[str, ...] | None  # None: the setting's
     endpoints: dict[str, str]  # URL -> endpoint id
     mode: Mode = Mode.LIVE
+    rules: SendingRules = NO_RULES
 
 
 _OWNER: Final = """
-SELECT p.provider_id, p.countries,
+SELECT p.provider_id, p.countries, p.number_limits, p.messages_per_minute, p.prefix_per_hour, p.quiet_hours,
+  p.quiet_alerts, p.detection,
   ARRAY(SELECT url FROM endpoints e WHERE e.provider_id = p.provider_id ORDER BY endpoint_id) AS urls,
   ARRAY(SELECT endpoint_id FROM endpoints e WHERE e.provider_id = p.provider_id ORDER BY endpoint_id) AS endpoint_ids
 """
@@ -68,6 +71,14 @@ def _owner(row: Any, key_id: str, secret_hash: bytes, mode: Mode) -> KeyOwner:
         provider_id=row.provider_id,
         countries=None if row.countries is None else tuple(row.countries),
         endpoints=dict(zip(row.urls, row.endpoint_ids, strict=True)),
+        rules=SendingRules(
+            number_limits=None if row.number_limits is None else parse_number_limits(row.number_limits),
+            messages_per_minute=row.messages_per_minute,
+            prefix_per_hour=row.prefix_per_hour,
+            quiet_hours=None if row.quiet_hours is None else parse_quiet_hours(row.quiet_hours),
+            quiet_alerts=row.quiet_alerts,
+            detection=row.detection,
+        ),
         mode=mode,
     )
 

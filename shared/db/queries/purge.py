@@ -64,6 +64,8 @@ WITH due AS MATERIALIZED (
   DELETE FROM call_legs l USING attempts a WHERE l.attempt_id = a.attempt_id
 ), lookups AS (
   DELETE FROM log_lookups k USING attempts a WHERE k.attempt_id = a.attempt_id
+), outcomes AS (
+  DELETE FROM outcomes o USING gone g WHERE o.message_id = g.id
 ), told AS (
   DELETE FROM callbacks c USING gone g WHERE c.message_id = g.id RETURNING c.callback_id
 ), deliveries AS (

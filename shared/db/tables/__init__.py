@@ -8,6 +8,7 @@ one query can prove that each message is final, or open with a due time.
 from shared.db.tables.base import METADATA
 from shared.db.tables.callbacks import CALLBACKS, DELIVERY_ATTEMPTS, FEED_EVENTS
 from shared.db.tables.exports import LOG_EXPORTS, LOG_LOOKUPS
+from shared.db.tables.fraud import HOURLY_ENDS, OUTCOMES, QUARANTINES, SUPPRESSIONS, TALLIES
 from shared.db.tables.messages import CALL_LEGS, DIAL_ATTEMPTS, MESSAGES, WEBHOOK_INBOX
 from shared.db.tables.operations import (
     AUDIT_LOG,
@@ -21,7 +22,7 @@ from shared.db.tables.operations import (
     VOICES,
 )
 from shared.db.tables.past import DAILY_TOTALS, PAST_MESSAGES
-from shared.db.tables.senders import API_KEYS, ENDPOINTS, PROVIDERS, SUPPRESSIONS
+from shared.db.tables.senders import API_KEYS, ENDPOINTS, PROVIDERS
 
 __all__ = [
     "API_KEYS",
@@ -36,17 +37,21 @@ __all__ = [
     "ENDPOINTS",
     "FEED_EVENTS",
     "HEARTBEATS",
+    "HOURLY_ENDS",
     "LANES",
     "LOG_EXPORTS",
     "LOG_LOOKUPS",
     "MESSAGES",
     "METADATA",
+    "OUTCOMES",
     "PAST_MESSAGES",
     "PROVIDERS",
+    "QUARANTINES",
     "SERVERS",
     "STOPS",
     "SUBACCOUNTS",
     "SUPPRESSIONS",
+    "TALLIES",
     "VOICES",
     "WEBHOOK_INBOX",
 ]

@@ -6,10 +6,12 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     Table,
     Text,
@@ -27,6 +29,12 @@ PROVIDERS: Final = Table(
     Column("provider_id", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("countries", ARRAY(Text)),  # null: the setting ALLOWED_COUNTRIES
+    words("number_limits", required=False),  # such as "3/600,10/86400"; null: the setting NUMBER_LIMITS
+    Column("messages_per_minute", Integer),  # null: the setting; 0: no limit
+    Column("prefix_per_hour", Integer),  # null: the setting; 0: no limit
+    words("quiet_hours", required=False),  # such as "22:00-08:00", by the clock of who is called
+    Column("quiet_alerts", Boolean, nullable=False, server_default="false"),  # alerts keep them, too
+    words("detection", required=False),  # null: usual
     Column("last_sequence", BigInteger, nullable=False, server_default="0"),
     Column("purged_sequence", BigInteger, nullable=False, server_default="0"),  # feed events up to this one are gone
     moment("disabled_at"),
@@ -65,14 +73,4 @@ ENDPOINTS: Final = Table(
     UniqueConstraint("provider_id", "url"),
     CheckConstraint("(old_secret IS NULL) = (old_secret_until IS NULL)", name="rotation"),
     Index("endpoints_rotation_idx", "old_secret_until", postgresql_where=text("old_secret_until IS NOT NULL")),
-)
-
-SUPPRESSIONS: Final = Table(
-    "suppressions",
-    METADATA,
-    Column("provider_id", ForeignKey("providers.provider_id"), primary_key=True),
-    Column("destination_key", LargeBinary, primary_key=True),
-    words("destination_masked"),
-    words("reason"),
-    moment("created_at", stamped=True),
 )
