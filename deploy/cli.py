@@ -14,7 +14,10 @@ COMMANDS: Final = {
     "migrate": ("migrate", "Bring the database to this version's schema."),
     "status": ("status", "Show what waits, what is under way and what is wrong."),
     "settings": ("settings", "Show every setting, secrets masked, and where it comes from."),
-    "doctor": ("doctor", "Check settings, engines and 8x8 before anything depends on them."),
+    "doctor": (
+        "doctor",
+        "Check settings, engines and 8x8 before anything depends on them, and name what waits for a person.",
+    ),
     "audit": ("audit", "Prove that every message is accounted for."),
     "providers": ("providers", "Who may send, and what: create, list, limit, cap, disable."),
     "endpoints": ("endpoints", "Where providers are called back: list, rotate-secret, disable, enable."),

@@ -103,6 +103,8 @@ class Sealer:
         """
         header = sealed[: 1 + _NAME_BYTES] if sealed[:1] == _NAMED else sealed[:1]
         cipher = self._ciphers.get(header)
+        if cipher is None and sealed[:1] not in (_FIRST, _NAMED):
+            raise Unsealable("nothing that was sealed here")
         if cipher is None:
             raise Unopened("sealed with a key that is not held here")
         nonce, body = sealed[len(header) :][:_NONCE_BYTES], sealed[len(header) + _NONCE_BYTES :]

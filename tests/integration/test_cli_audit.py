@@ -57,6 +57,7 @@ def test_status_is_well_when_nothing_is_late(ringpost, accepted):
         ("otp", 2),
         ("alert", 0),
         ("notification", 0),
+        ("test", 0),
     ]
     assert state["messages"][0]["status"] == "queued"
     assert state["calls"]["inFlight"] == 0

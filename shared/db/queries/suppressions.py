@@ -12,9 +12,14 @@ ALL: Final = "*"
 
 
 def suppressed(message: str) -> str:
-    """A condition: the number of *message*, an alias in a statement, is not to be called for its provider."""
-    return f"""EXISTS (SELECT FROM suppressions s WHERE s.provider_id IN ({message}.provider_id, '{ALL}')
-    AND s.destination_key = {_key(message)})"""
+    """
+    A condition: the number of *message*, an alias in a statement, is not to be called for its provider.
+
+    Whether there is any entry at all is asked once a statement, so that an empty list costs no look-up a message.
+    """
+    return f"""(EXISTS (SELECT FROM suppressions) AND EXISTS (
+    SELECT FROM suppressions s WHERE s.provider_id IN ({message}.provider_id, '{ALL}')
+    AND s.destination_key = {_key(message)}))"""
 
 
 def _key(message: str) -> str:
