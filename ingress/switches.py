@@ -15,7 +15,7 @@ from ingress.problems import Problem
 from shared.db.queries import daily_calls, stops
 from shared.db.queries.daily_calls import Exhausted
 from shared.pacing import Pace
-from shared.stops import Called, Stop, covering
+from shared.stops import Called, Scope, Stop, covering
 
 #: Between two looks, in seconds: what is known is never older than two.
 _EVERY_S: Final = 1.0
@@ -34,9 +34,14 @@ class Known:
 
 
 def read(connection: Connection, pace: Pace) -> Known:
-    """What holds now; may commit each statement by itself."""
+    """
+    What holds now; may commit each statement by itself.
+
+    A lane that is stopped takes messages in: they wait, as the documents say of ``ringpost lanes pause``.
+    """
     caps = daily_calls.caps_of(pace)
-    return Known(tuple(stops.standing(connection)), daily_calls.exhausted(connection, caps))
+    refusing = tuple(stop for stop in stops.standing(connection) if stop.scope is not Scope.LANE)
+    return Known(refusing, daily_calls.exhausted(connection, caps))
 
 
 class Switches:

@@ -11,9 +11,9 @@ import redis
 from deploy.chaos import leaks
 from deploy.chaos.needles import Needles
 from deploy.engines import Engines
+from ingress.metrics import exposition
 from shared.db.database import Database
 from shared.db.migrate import migrate
-from shared.vitals import exposition
 
 TEXT, NUMBER = "qzxkvwjrtbnmplhg", "+4915110001234"
 SAID = f"said {TEXT} to {NUMBER}"

@@ -39,6 +39,7 @@ def test_a_new_message_shows_all_but_text_and_number(stage):
         "id": data["id"],
         "messageId": body["messageId"],
         "type": "otp",
+        "mode": "live",
         "status": "queued",
         "reason": None,
         "retryable": False,

@@ -36,11 +36,23 @@ def learned(stage, holds):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("scope", Scope)
+def test_a_paused_lane_goes_on_taking_messages_in(stage):
+    throw(stage, Scope.LANE, "otp")
+    throw(stage, Scope.COUNTRY, "TD")
+    learned(stage, lambda known: known.stops)
+
+    accepted = stage.make_call(call())
+    go(stage, Scope.LANE, "otp")
+    go(stage, Scope.COUNTRY, "TD")
+    learned(stage, lambda known: not known.stops)
+
+    assert accepted.get_json()["data"]["status"] == "queued"
+
+
+@pytest.mark.parametrize("scope", [scope for scope in Scope if scope is not Scope.LANE])
 def test_a_stopped_message_is_refused_and_an_earlier_one_keeps_its_answer(stage, scope):
     names = {
         Scope.GLOBAL: "",
-        Scope.LANE: "otp",
         Scope.PROVIDER: stage.customer.provider_id,
         Scope.SOURCE: "+6531580001",
         Scope.COUNTRY: "SG",
