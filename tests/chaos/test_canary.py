@@ -40,7 +40,7 @@ def look(stage):
         return leaks.search(stage, Needles([TEXT], [NUMBER]), watch or SimpleNamespace(seen={}))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(leaks, "metrics", lambda stage: exposition(stage.shown).encode())
+        patch.setattr(leaks, "metrics", lambda stage: exposition(stage.shown)[0])
         patch.setattr(leaks, "_told", lambda _stage, _words: [b"all well"])
         yield search
 
