@@ -10,13 +10,11 @@ import psycopg2
 import pytest
 import structlog
 
-from deploy.engines import Engines
 from deploy.engines.keeper import Keeper
 from ingress.spool import Spool
-from shared.db.database import Database
-from shared.db.migrate import migrate
 from shared.voice_api.events import glance
 from tests.integration.ingress_stage import call, is_problem, staged
+from tests.integration.own_engines import migrated_engines
 from tests.integration.test_vitals import samples
 
 TOKEN = "a token for monitoring"
@@ -110,10 +108,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def own_engines(folder):
-    with Engines(folder) as engines:
-        database = Database(engines.database_url, application="tests")
-        migrate(database)
-        database.close()
+    with migrated_engines(folder) as engines:
         yield engines
 
 

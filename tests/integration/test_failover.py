@@ -7,11 +7,9 @@ import pytest
 import structlog
 
 from deploy.chaos import standby as streaming
-from deploy.engines import Engines
-from shared.db.database import Database
-from shared.db.migrate import migrate
 from shared.db.queries import failover as queries
 from shared.lifecycle import FINALS, Lane, Status
+from tests.integration.own_engines import migrated_engines
 from tests.integration.promotion import Standby
 from tests.integration.worker_stage import staged
 from workers import failover
@@ -23,10 +21,7 @@ pytestmark = pytest.mark.xdist_group("failover")
 @pytest.fixture(scope="module")
 def own_engines(tmp_path_factory):
     """Engines that these tests may stop and replace."""
-    with Engines(tmp_path_factory.mktemp("promoted")) as engines:
-        database = Database(engines.database_url, application="tests")
-        migrate(database)
-        database.close()
+    with migrated_engines(tmp_path_factory.mktemp("promoted")) as engines:
         yield engines
 
 

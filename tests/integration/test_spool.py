@@ -10,11 +10,9 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from deploy.engines import Engines
-from shared.db.database import Database
-from shared.db.migrate import migrate
 from shared.voice_api.events import glance
 from tests.integration.ingress_stage import call, is_problem, staged
+from tests.integration.own_engines import migrated_engines
 from tests.integration.test_vitals import samples
 
 PATIENCE = 15  # s
@@ -27,10 +25,7 @@ HANG_UP = {"clientActionId": "ask", "callflow": [{"action": "hangup"}]}
 @pytest.fixture(scope="module")
 def own_engines(tmp_path_factory):
     """Engines that these tests may stop, and that keep what was committed."""
-    with Engines(tmp_path_factory.mktemp("drilled")) as engines:
-        database = Database(engines.database_url, application="tests")
-        migrate(database)
-        database.close()
+    with migrated_engines(tmp_path_factory.mktemp("drilled")) as engines:
         yield engines
 
 

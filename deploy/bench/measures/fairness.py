@@ -141,4 +141,4 @@ def _tens(scene: Scene, times: int, headers: dict[str, str], arm: _Arm) -> None:
         arm.samples += samples
         arm.slowest.append(max(samples, default=float("inf")))
         scene.generator.forget(name)
-        time.sleep(_PAUSE_S)
+        time.sleep(_PAUSE_S)  # so that the next ten do not meet the pace

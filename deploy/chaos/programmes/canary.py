@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import string
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -22,6 +21,7 @@ from deploy.chaos.links import RECEIVER, VOICE, Disturbance
 from deploy.chaos.needles import Needles
 from deploy.chaos.programmes.burst import FAULTS
 from deploy.chaos.records import Kind as Noted
+from deploy.chaos.repeated import repeated
 from deploy.chaos.schedule import Blow, Wanted, strikes
 from deploy.chaos.stage import Stage
 from deploy.chaos.traffic import Traffic
@@ -119,26 +119,19 @@ def _tell(stage: Stage, statement: str) -> None:
 @contextmanager
 def _cancelled(stage: Stage) -> Iterator[None]:
     """Statements under way are broken off again and again, so that PostgreSQL tells of them as failed."""
-    over = threading.Event()
 
     def cancel() -> None:
-        while not over.wait(_CANCEL_S):
-            with suppress(psycopg2.Error):
-                connection = psycopg2.connect(stage.engines.database_url)
-                with connection, connection.cursor() as cursor:
-                    cursor.execute(
-                        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
-                        " WHERE state = 'active' AND application_name LIKE 'ringpost-%' LIMIT 2"
-                    )
-                connection.close()
+        with suppress(psycopg2.Error):
+            connection = psycopg2.connect(stage.engines.database_url)
+            with connection, connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
+                    " WHERE state = 'active' AND application_name LIKE 'ringpost-%' LIMIT 2"
+                )
+            connection.close()
 
-    thread = threading.Thread(target=cancel, name="canceller", daemon=True)
-    thread.start()
-    try:
+    with repeated(cancel, _CANCEL_S, "canceller"):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _spoil(stage: Stage, marker: str) -> set[str]:

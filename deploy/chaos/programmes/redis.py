@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -16,6 +15,7 @@ from deploy.chaos.faults import Fault, Kind
 from deploy.chaos.links import REDIS
 from deploy.chaos.records import Evidence
 from deploy.chaos.records import Kind as Noted
+from deploy.chaos.repeated import repeated
 
 _QUICK: Final = 100
 _FULL: Final = 500
@@ -84,17 +84,9 @@ def _full(drill: Drill) -> Iterator[None]:
 
 @contextmanager
 def _emptied(drill: Drill) -> Iterator[None]:
-    over = threading.Event()
-    with client.Redis.from_url(drill.stage.engines.redis_url) as server, drill.noted(REDIS, "emptied"):
-
-        def empty() -> None:
-            while not over.wait(_FLUSH_S):
-                server.flushall()
-
-        thread = threading.Thread(target=empty, name="emptier", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+    with (
+        client.Redis.from_url(drill.stage.engines.redis_url) as server,
+        drill.noted(REDIS, "emptied"),
+        repeated(server.flushall, _FLUSH_S, "emptier"),
+    ):
+        yield
