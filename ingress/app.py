@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ingress.endpoints import endpoint_routes
 from ingress.health import health_routes
+from ingress.inventory import inventory_routes
 from ingress.keys import key_routes
 from ingress.lean import LeanFlask, request_id
 from ingress.make_call import make_call_routes
@@ -34,6 +35,8 @@ _BY_STATUS = {
 def create_app(site: Site) -> Flask:
     """The WSGI application of one ingress process."""
     app = LeanFlask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # redirects would be pages of HTML, with a URL that the sender made up
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nobody asks, and each method more is one more to guard
     app.config[TRUSTED_PROXIES] = site.settings.trusted_proxies
     app.register_blueprint(make_call_routes(site))
     app.register_blueprint(message_routes(site))
@@ -44,6 +47,7 @@ def create_app(site: Site) -> Flask:
     app.register_blueprint(webhook_routes(site))
     app.register_blueprint(health_routes(site))
     app.register_blueprint(metric_routes(site))
+    app.register_blueprint(inventory_routes())
 
     @app.errorhandler(Problem)
     def answer_problem(problem: Problem) -> Response:

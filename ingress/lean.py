@@ -97,9 +97,9 @@ class LeanFlask(Flask):
 
     @cached_property
     def _whole_paths(self) -> Mapping[tuple[str, str], Rule]:
-        """Rules without a variable part, but for OPTIONS, whose answer asks the map for the others."""
+        """Rules without a variable part."""
         plain = [rule for rule in self.url_map.iter_rules() if not rule.arguments]
-        return {(method, rule.rule): rule for rule in plain for method in (rule.methods or set()) - {"OPTIONS"}}
+        return {(method, rule.rule): rule for rule in plain for method in rule.methods or ()}
 
     def full_dispatch_request(self) -> Response:
         """One view or one error handler, and nothing around it."""

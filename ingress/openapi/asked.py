@@ -1,0 +1,84 @@
+"""What the routes take, as models: of make-call its own, of the others what their readers accept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from ingress.call_request import CallRequest
+from shared.keys import LONGEST_NAME
+from shared.lifecycle import Mode
+
+#: What the members of make-call mean; their rules are the model's.
+MEANINGS: Final[Mapping[str, str]] = {
+    "messageId": "Yours, unique for ever: the same request again gets the same answer and no second call.",
+    "customerPhone": "In international form, in a country that you may call.",
+    "message": "The text; control characters and markup are taken out.",
+    "repetition": "How often it is spoken; 4 to 10 become 3, with a warning.",
+    "type": "Queue, lifetime and redials: an otp lives 120 s, an alert 30 minutes, a notification 4 hours.",
+    "ttlSeconds": "Speech must have begun by then; not together with expiresAt.",
+    "expiresAt": "The same as a moment, 15 s to 1 day after the call may begin.",
+    "code": "Spoken letter by letter where the text has {code}.",
+    "language": "A BCP 47 language tag.",
+    "voice": "An 8x8 speech profile; comes before language.",
+    "speed": "1 is usual.",
+    "from": "One of the operator's caller ids.",
+    "interruptible": "Any key ends the call.",
+    "redial": "How often to dial again; by type unless given.",
+    "scheduledAt": "At most 7 days ahead; the lifetime counts from it.",
+    "callbackUrl": "One of your endpoints; all of them unless given.",
+    "metadata": "Given back in every callback.",
+}
+CALL_EXAMPLE: Final = {
+    "messageId": "OTP789",
+    "customerPhone": "+6581234567",
+    "message": "Your code is {code}.",
+    "code": "482915",
+}
+
+
+class Asked(BaseModel):
+    """Members are written in camelCase, and no others are taken."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+
+def _any_call(schema: dict[str, Any]) -> None:
+    schema["items"] = {"anyOf": [{"$ref": f"#/components/schemas/{CallRequest.__name__}"}, {}]}
+
+
+class MakeCalls(Asked):
+    """Calls by the dozen. One that breaks its rules is refused by itself and spoils no other."""
+
+    calls: Annotated[list[Any], Field(min_length=1, max_length=1000, json_schema_extra=_any_call)]
+
+
+class OutcomeReport(Asked):
+    """Whether the code was used."""
+
+    verified: bool
+
+
+class NumberToSuppress(Asked):
+    """A number that is not to be called from now on."""
+
+    number: Annotated[str, Field(description="In international form.", examples=["+6581230009"])]
+    reason: Annotated[str | None, Field(min_length=1, max_length=200, description="Without digits.")] = None
+
+
+class NumberToFree(Asked):
+    """A number that may be called again."""
+
+    number: Annotated[str, Field(description="In international form.", examples=["+6581230009"])]
+
+
+class KeyTerms(Asked):
+    """What the new key is to be."""
+
+    mode: Annotated[Mode | None, Field(description="That of the asking key unless given.")] = None
+    name: Annotated[str | None, Field(min_length=1, max_length=LONGEST_NAME)] = None
+    expires_at: Annotated[datetime | None, Field(description="In the future; never unless given.")] = None

@@ -1,0 +1,52 @@
+"""What may stand in addresses, queries and headers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from shared.lifecycle import TYPES, Mode, Status
+
+_MOST: Final = 200
+
+
+def _path(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    said = {"type": "string", **schema}
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": said}
+
+
+def _query(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": {"type": "string", **schema}}
+
+
+def _several(name: str, description: str, items: dict[str, Any]) -> dict[str, Any]:
+    """One value, or several with commas between."""
+    schema = {"type": "array", "items": {"type": "string", **items}, "minItems": 1}
+    return {
+        "name": name, "in": "query", "description": description, "style": "form", "explode": False, "schema": schema,
+    }  # fmt: skip
+
+
+MESSAGE: Final = _path("id", "Our id of the message.", pattern="^msg_[0-9A-V]{26}$")
+KEY: Final = _path("id", "The key's id.", pattern="^key_[0-9A-V]{26}$")
+ENDPOINT: Final = _path("id", "The endpoint's id.", pattern="^ep_[0-9A-V]{26}$")
+WEBHOOK_KIND: Final = _path("kind", "Of webhook, as it was registered.", enum=["vss", "vcs", "vru", "vnu"])
+LIMIT: Final = _query("limit", "How many on a page.", type="integer", minimum=1, maximum=_MOST, default=50)
+AFTER: Final = _query("after", "The `next` of the page before.")
+MESSAGE_QUERY: Final = (
+    _query("messageId", "One message, by your id; nothing else counts then.", minLength=1, maxLength=128),
+    _several("status", "Those where it stands.", {"enum": [*Status]}),
+    _several("type", "Those of a type.", {"enum": [*TYPES]}),
+    _query("mode", "Both unless given.", enum=[*Mode]),
+    _several("country", "ISO alpha-2.", {"pattern": "^[A-Za-z]{2}$"}),
+    _query("since", "Taken then or later.", format="date-time"),
+    _query("until", "Taken before.", format="date-time"),
+    _query("last4", "The number's last four digits.", pattern="^[0-9]{4}$"),
+    LIMIT,
+    AFTER,
+)
+PREFER: Final = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`wait=5`: answer when 8x8 has, at most so many seconds (1 to 10) later.",
+    "schema": {"type": "string", "examples": ["wait=5"]},
+}

@@ -1,0 +1,45 @@
+"""What a fuzzing run sends, and what it holds the answers and the database against."""
+
+import json
+from collections import Counter
+
+from ingress.bodies import WEBHOOK_LIMIT
+from shared.voice_api.events import glance
+from tests.contract.judge import Judge
+
+
+def drawn(oddities, count):
+    """So many requests: calls and 8x8's reports 5 : 2 : 2, and one of all else."""
+    for number in range(count):
+        place = number % 10
+        if place < 5:
+            yield oddities.call()
+        elif place < 9:
+            yield oddities.webhook("vca" if place % 2 else "vss")
+        else:
+            yield oddities.other()
+
+
+class Ledger:
+    """What was answered, and what that promises of the database."""
+
+    def __init__(self):
+        self.judge, self.complaints, self.statuses = Judge(), [], Counter()
+        self.accepted, self.events = set(), set()
+
+    def note(self, asked, status, headers, body):
+        complaint = self.judge.complaint(asked.method, asked.path, status, headers, body)
+        if complaint:
+            self.complaints.append((asked.method, asked.target[:200], asked.body[:300], complaint))
+        self.statuses[asked.path if asked.path.startswith("/api/") else "other", status] += 1
+        if status == 200 and asked.method == "POST" and not complaint:
+            self._expect(asked, json.loads(body))
+
+    def _expect(self, asked, value):
+        """What a good answer says is stored."""
+        if asked.path == "/api/make-call":
+            self.accepted.add(value["data"]["id"])
+        elif asked.path == "/api/make-calls":
+            self.accepted |= {one["id"] for one in value["data"] if "id" in one}
+        elif asked.path.startswith("/api/webhooks/") and len(asked.body) <= WEBHOOK_LIMIT:
+            self.events.add(glance(asked.body).dedupe_key)
