@@ -15,6 +15,7 @@ from ingress.lean import ALWAYS, LeanResponse, new_request_id, request_id
 #: Longest list of faults in one answer, and the longest name in it: requests may be made of faults.
 MOST_ERRORS: Final = 20
 LONGEST_NAME: Final = 64
+LONGEST_PATH: Final = 2 * LONGEST_NAME + 1
 
 #: Each code, its HTTP status and its title.
 CODES: Final[Mapping[str, tuple[int, str]]] = {
@@ -138,6 +139,7 @@ def unknown_member(name: str, known: Collection[str], *, of: str) -> str:
 
 
 def invalid(errors: Sequence[MemberError]) -> Problem:
-    """Members that break their rules; the first is named in the sentence."""
-    first = errors[0]
-    return Problem("invalid_request", f"{first.member}: {first.message}", errors=errors)
+    """Members that break their rules; the first is named in the sentence, and of the others as many as may be."""
+    told = [MemberError(error.member[:LONGEST_PATH], error.message) for error in errors[:MOST_ERRORS]]
+    first = told[0]
+    return Problem("invalid_request", f"{first.member}: {first.message}", errors=told)

@@ -65,6 +65,7 @@ _NOT_PREFIXED: Final = {"content-type": "CONTENT_TYPE", "content-length": "CONTE
 #: Status, headers and body.
 Answer = tuple[int, list[tuple[str, str]], bytes]
 
+_BROKEN: Final = Prepared("invalid_json", "The body broke off, or its chunks are malformed.")
 _TOO_SLOW: Final = Prepared("request_timeout", f"The body must be here within {_BODY_S} seconds.")
 _REFUSED: Final = Prepared("overloaded", "Too many requests wait. Nothing was stored.", retry_after_s=1)
 _FAILED: Final = Prepared("internal_error", "The fault is ours; it was logged.")
@@ -130,7 +131,7 @@ class Server:
         protocol.response_bytes(*answer)
 
     async def _read(self, path: str, method: str, announced: str | None, protocol: HTTPProtocol) -> bytes | None:
-        """The body, or as much of it as shows that it is too long; None when nobody waits for an answer any more."""
+        """The body, or as much of it as shows that it is too long; None when the request is answered or given up."""
         assert self._strands is not None
         limit = _limit(path)
         if announced is None and method in _BODILESS:
@@ -151,6 +152,8 @@ class Server:
         finally:
             self._on_its_way -= held
             is_awaited = self._sending.pop(protocol, None) is not None
+        if body is None and is_awaited:
+            _refuse(protocol, _BROKEN)
         return body if is_awaited else None
 
     def _cut_off_slow_senders(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -160,7 +163,7 @@ class Server:
             if loop.time() - since < _BODY_S:
                 break
             del self._sending[protocol]
-            protocol.response_bytes(*_TOO_SLOW.answer())
+            _refuse(protocol, _TOO_SLOW)
 
     async def _answer(self, environ: WSGIEnvironment) -> Answer:
         assert self._strands is not None
@@ -199,13 +202,24 @@ def _number(announced: str) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-async def _pieces(protocol: HTTPProtocol, limit: int) -> bytes:
+async def _pieces(protocol: HTTPProtocol, limit: int) -> bytes | None:
+    """A body in chunks, or as much of it as shows that it is too long; None for one that breaks off or is malformed."""
     read = bytearray()
+    has_ended = False
     async for chunk in protocol:
+        if has_ended:  # granian gives an empty piece for the end, and one more before it for an error
+            return None
+        has_ended = not chunk
         read += chunk
         if len(read) > limit:
             break
     return bytes(read)
+
+
+def _refuse(protocol: HTTPProtocol, answer: Prepared) -> None:
+    """Of what is still to come on the connection nobody knows what it is."""
+    status, headers, body = answer.answer()
+    protocol.response_bytes(status, [*headers, _CLOSE], body)
 
 
 @lru_cache(maxsize=_NAMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -105,7 +106,7 @@ def _query() -> tuple[int, bytes]:
         if name not in ("limit", "after")
     ]
     limit = request.args.get("limit", str(_LIMIT))
-    if not limit.isascii() or not limit.isdecimal() or not 1 <= int(limit[:9]) <= _MAX_LIMIT:
+    if not re.fullmatch("[0-9]{1,3}", limit) or not 1 <= int(limit) <= _MAX_LIMIT:
         errors.append(MemberError("limit", f"must be a whole number from 1 to {_MAX_LIMIT}"))
     try:
         after = base64.b64decode(request.args.get("after", ""), altchars=b"-_", validate=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from ingress.problems import CODES, LONGEST_NAME, MOST_ERRORS
+from ingress.problems import CODES, LONGEST_PATH, MOST_ERRORS
 from shared.lifecycle import CallbackState, Mode, Status
 from shared.reasons import Party
 
@@ -29,7 +29,7 @@ class Told(BaseModel):
 class MemberFault(Told):
     """What is wrong with one member; its value is not repeated."""
 
-    member: Annotated[str, Field(max_length=2 * LONGEST_NAME + 1, description="Its path; empty: the whole body.")]
+    member: Annotated[str, Field(max_length=LONGEST_PATH, description="Its path; empty: the whole body.")]
     message: str
 
 

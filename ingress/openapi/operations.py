@@ -195,7 +195,7 @@ OPERATIONS: Final = (
         parameters=(WEBHOOK_KIND,),
         takes_anything=True,
         answers={200: (answers.Health, answers.HangUpReply)},
-        errors=(*_ALWAYS, "unauthorized", "body_too_large", "overloaded", "unavailable"),
+        errors=(*_ALWAYS, "unauthorized", "not_found", "body_too_large", "overloaded", "unavailable"),
     ),
     Operation(
         method="get",

@@ -234,3 +234,25 @@ def test_a_wrong_method_is_a_405_that_names_the_right_ones(stage, method, path, 
 )
 def test_an_unknown_address_is_a_404(stage, path):
     assert is_problem(stage.http.post(path, headers={"Authorization": WEBHOOK_TOKEN}), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/v1//messages", "//v1/messages", "/api//make-call", "/v1/messages/../x"])
+def test_an_odd_address_is_a_404_and_no_redirect(stage, path):
+    assert is_problem(stage.http.get(path, headers=stage.customer.headers), 404, "not_found")
+
+
+@pytest.mark.parametrize("limit", ["0", "201", "000000001" + "9" * 9, "1" * 5000, "000000001" + "9" * 5000, "\u0661", "1.0"])
+def test_an_odd_limit_of_a_page_is_named(stage, limit):
+    for path in ("/v1/suppressions", "/v1/messages"):
+        assert members(stage.http.get(path, query_string={"limit": limit}, headers=stage.customer.headers)) == ["limit"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/suppressions", "/v1/keys", "/api/make-calls", "/v1/messages/msg_1/outcome", "/api/make-call"]
+)
+def test_a_body_of_long_unknown_members_gets_a_short_answer_everywhere(stage, path):
+    reply = stage.send(json.dumps({f"{n}{'x' * 150}": n for n in range(90)}).encode(), path)
+
+    assert is_problem(reply, 422, "invalid_request")
+    assert len(reply.get_json()["errors"]) == 20
+    assert max(map(len, members(reply))) <= 129

@@ -1,0 +1,153 @@
+"""
+Whatever is sent to a running ingress, nothing breaks: no 5xx, no answer that is not documented, no process dies, and
+stored is what was accepted, once.
+
+``ringpost chaos fuzz`` asks for it by ``RINGPOST_FUZZ``, the number of requests; the suite does the same with few
+requests and without a socket (test_openapi.py).
+"""
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import requests
+
+from deploy import fleet, trial
+from deploy.chaos.victims import workers_of
+from deploy.commands.providers import create_provider
+from deploy.demo.surroundings import environment_of
+from deploy.supervisor import Supervisor
+from shared.db.database import Database
+from tests.contract.fuzzing import Ledger, drawn
+from tests.contract.odd_requests import Oddities
+from tests.contract.raw_client import Line
+from tests.integration.conftest import database_url, engines, migrated_template, redis_url  # noqa: F401
+from tests.integration.ingress_stage import basic
+
+CASES = int(os.environ.get("RINGPOST_FUZZ", "0"))
+SEED = int(os.environ.get("RINGPOST_FUZZ_SEED", "1"))
+LINES = 8
+#: Of so many drawn requests one is Schemathesis's, of each operation.
+GENERATED = 1000
+
+_CONFIG = """
+[auth.openapi.basicKey]
+username = "{key_id}"
+password = "{secret}"
+[auth.openapi.webhookSecret]
+api_key = "{token}"
+[auth.openapi.metricsToken]
+bearer = "{metrics}"
+[checks.positive_data_acceptance]
+# What a schema cannot say: a number that exists, a deadline ahead, an earlier page's cursor. JSON of any size.
+expected-statuses = ["2xx", "401", "403", "404", "409", "413", "422"]
+"""
+
+
+class Ingress:
+    """The Procfile's web process alone, with a provider."""
+
+    def __init__(self, database_url, redis_url, folder):
+        changes = {"allowed_countries": "*", "auth_failures_per_minute": 10**6, "metrics_token": "fuzz-metrics-token"}
+        self.settings = trial.settings_for(database_url, redis_url, folder, "http://127.0.0.1:9", **changes)
+        self.database = Database(self.settings.database_url, application="fuzz")
+        with self.database.transaction() as connection:
+            self.made = create_provider(connection, self.settings, "fuzz", ["*"], "http://127.0.0.1:9/callbacks")
+        self.url = f"http://127.0.0.1:{self.settings.port}"
+        environment = environment_of(self.settings) | fleet.program_paths()
+        web = [process for process in fleet.processes(environment) if process.name == "web"]
+        self.log = (folder / "web.log").open("w")
+        self.deaths = []
+        self.supervisor = Supervisor(web, out=self.log, on_exit=lambda *told: self.deaths.append(told))
+        self.supervisor.start()
+        trial.wait_until(lambda: trial.takes_messages(self.url), "the ingress is ready", 60)
+        self.workers = self.pids()
+
+    def pids(self):
+        return sorted(workers_of(self.supervisor, "web"))
+
+    def close(self):
+        self.supervisor.stop()
+        self.database.close()
+        self.log.close()
+
+    def stored(self, statement):
+        from sqlalchemy import text
+
+        with self.database.statement() as connection:
+            return [row[0] for row in connection.execute(text(statement))]
+
+
+@pytest.fixture(scope="module")
+def ingress(database_url, redis_url, tmp_path_factory):  # noqa: F811
+    ingress = Ingress(database_url, redis_url, tmp_path_factory.mktemp("data"))
+    yield ingress
+    ingress.close()
+
+
+async def send_all(port, requests_, ledger, tell):
+    async def one_line(line):
+        for asked in requests_:
+            try:
+                status, headers, body = await line.send(asked)
+            except (OSError, TimeoutError) as error:
+                ledger.complaints.append((asked.method, asked.target[:200], asked.body[:300], repr(error)))
+            else:
+                ledger.note(asked, status, headers, body)
+            tell()
+        line.close()
+
+    await asyncio.gather(*(one_line(Line(port)) for _ in range(LINES)))
+
+
+def fuzz_a_running_ingress(ingress):
+    ledger, sent = Ledger(), Counter()
+    key = basic(ingress.made["key_id"], ingress.made["secret"])["Authorization"]
+    oddities = Oddities(random.Random(SEED), key, ingress.settings.webhook_auth_token.get_secret_value())
+
+    def tell():
+        sent["all"] += 1
+        if sent["all"] % 1000 == 0 or sent["all"] == CASES:
+            print(f"\nfuzzed {sent['all']}", flush=True)
+
+    asyncio.run(send_all(ingress.settings.port, drawn(oddities, CASES), ledger, tell))
+
+    for (path, status), count in sorted(ledger.statuses.items()):
+        print(f"answered {path} {status} {count}")
+    assert ledger.complaints[:20] == []
+    assert ingress.pids() == ingress.workers
+    assert ingress.deaths == []
+    messages, events = "SELECT id FROM messages", "SELECT dedupe_key FROM webhook_inbox"
+    assert sorted(ingress.stored(messages)) == sorted(ledger.accepted)
+    assert sorted(ingress.stored(events)) == sorted(ledger.events)
+
+
+def run_schemathesis(ingress, tmp_path):
+    config = tmp_path / "schemathesis.toml"
+    known = {"key_id": ingress.made["key_id"], "secret": ingress.made["secret"], "metrics": "fuzz-metrics-token"}
+    config.write_text(_CONFIG.format(**known, token=ingress.settings.webhook_auth_token.get_secret_value()))
+    program = Path(sys.executable).with_name("schemathesis")
+    options = ["--seed", str(SEED), "--max-examples", str(max(5, CASES // GENERATED)), "--no-color", "--warnings", "off"]
+    child = subprocess.run(
+        [program, "--config-file", config, "run", f"{ingress.url}/openapi.json", *options],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    print(child.stdout[-3000:])
+
+    assert child.returncode == 0, child.stdout[-20_000:] + child.stderr[-2000:]
+    assert ingress.pids() == ingress.workers
+    assert requests.get(f"{ingress.url}/readyz", timeout=5).json()["status"] == "ok"
+    assert json.loads(ingress.database.run(lambda _: "1", alone=True)) == 1
+
+
+if CASES:
+    # Without a number of requests there is no such test: it takes minutes.
+    test_a_running_ingress_answers_as_documented_and_stores_what_it_accepted_once = fuzz_a_running_ingress
+    test_a_running_ingress_passes_schemathesis = pytest.mark.timeout(3600)(run_schemathesis)
+    pytestmark = pytest.mark.timeout(7200)
