@@ -15,7 +15,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 from granian.rsgi import Headers, HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # imported to be so
@@ -73,6 +73,13 @@ _FAILED: Final = Prepared("internal_error", "The fault is ours; it was logged.")
 logger = structlog.get_logger()
 
 
+class _Waiting(Protocol):
+    """For a body, or a piece of one."""
+
+    def cancel(self) -> None:
+        """Wait no longer."""
+
+
 class Server:
     """The RSGI application."""
 
@@ -81,8 +88,9 @@ class Server:
         self._gate = gate or Gate()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
         self._strands: Strands | None = None
-        #: Requests whose bodies are not all here, in the order they came, each with the loop's time of that.
-        self._sending: dict[HTTPProtocol, float] = {}
+        #: Requests whose bodies are not all here, in the order they came, each with the loop's time of that, and what
+        #: ends its wait.
+        self._sending: dict[HTTPProtocol, tuple[float, _Waiting]] = {}
         self._on_its_way = 0  # bytes of long bodies
         self._is_leaving = False
 
@@ -144,10 +152,14 @@ class Server:
             protocol.response_bytes(*_REFUSED.answer())
             return None
         self._on_its_way += held
-        self._sending[protocol] = self._strands.loop.time()
         try:
-            body = await (protocol() if announced is not None else _pieces(protocol, limit))
-        except ProtocolClosed:
+            if announced is None:
+                body = await self._pieces(protocol, limit)
+            else:
+                whole: Any = protocol()  # no coroutine, whatever granian says: it can be cancelled
+                self._sending[protocol] = (self._strands.loop.time(), whole)
+                body = await whole
+        except (ProtocolClosed, asyncio.CancelledError):
             body = None
         finally:
             self._on_its_way -= held
@@ -156,14 +168,35 @@ class Server:
             _refuse(protocol, _BROKEN)
         return body if is_awaited else None
 
+    async def _pieces(self, protocol: HTTPProtocol, limit: int) -> bytes | None:
+        """A body in chunks, or as much as shows that it is too long; None for one that breaks off or is malformed."""
+        assert self._strands is not None
+        read, began, has_ended = bytearray(), self._strands.loop.time(), False
+        pieces = aiter(protocol)
+        while len(read) <= limit:
+            try:
+                piece = pieces.__anext__()
+                self._sending[protocol] = (began, piece)
+                chunk = await piece
+            except StopAsyncIteration:
+                break
+            if protocol not in self._sending:  # cut off meanwhile
+                return None
+            if has_ended:  # granian gives an empty piece for the end, and one more before it for an error
+                return None
+            has_ended = not chunk
+            read += chunk
+        return bytes(read)
+
     def _cut_off_slow_senders(self, loop: asyncio.AbstractEventLoop) -> None:
         """They hold no turn, but a connection. Looks again and again."""
         loop.call_later(_LOOK_S, self._cut_off_slow_senders, loop)
-        for protocol, since in list(self._sending.items()):
+        for protocol, (since, waiting) in list(self._sending.items()):
             if loop.time() - since < _BODY_S:
                 break
             del self._sending[protocol]
             _refuse(protocol, _TOO_SLOW)
+            waiting.cancel()  # or the connection would stay open for as long as the rest of the body takes
 
     async def _answer(self, environ: WSGIEnvironment) -> Answer:
         assert self._strands is not None
@@ -200,20 +233,6 @@ def _number(announced: str) -> int:
     """A Content-Length that granian let pass, exact as far as any limit goes."""
     digits = announced.lstrip("0")[:_DIGITS]
     return int(digits) if digits.isdecimal() else 0
-
-
-async def _pieces(protocol: HTTPProtocol, limit: int) -> bytes | None:
-    """A body in chunks, or as much of it as shows that it is too long; None for one that breaks off or is malformed."""
-    read = bytearray()
-    has_ended = False
-    async for chunk in protocol:
-        if has_ended:  # granian gives an empty piece for the end, and one more before it for an error
-            return None
-        has_ended = not chunk
-        read += chunk
-        if len(read) > limit:
-            break
-    return bytes(read)
 
 
 def _refuse(protocol: HTTPProtocol, answer: Prepared) -> None:

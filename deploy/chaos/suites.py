@@ -1,4 +1,4 @@
-"""Trials that live with the tests: random lives of messages, and planted bugs. Pytest carries them out as a child."""
+"""Trials that live with the tests: random lives, planted bugs, odd requests. Pytest carries them out as a child."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from deploy.chaos.proof import Proof
 
 LIVES: Final = "tests/integration/test_message_life.py"
 BITES: Final = "tests/chaos/test_bites.py"
+FUZZ: Final = "tests/contract/test_fuzz.py"
 _NEEDED: Final = ("pytest", "hypothesis")
 _OUTCOME: Final = re.compile(r"(?:(tests/\S+) )?(PASSED|FAILED|ERROR|SKIPPED) .*\[ *(\d+)%\]")
 _LIVED: Final = re.compile(r"\blives (\d+)$")
+_FUZZED: Final = re.compile(r"\bfuzzed (\d+)$")
+_FIGURE: Final = re.compile(r"\bfigure (.+) (\S+)$")
 _PLANTED: Final = "test_a_planted_bug_is_noticed"
 
 
@@ -36,6 +39,8 @@ class _Run:
     outcomes: Counter[str] = field(default_factory=Counter)
     noticed: int = 0
     lived: int = 0
+    fuzzed: int = 0
+    figures: dict[str, str] = field(default_factory=dict)
     share: float = 0.0
     code: int = 0
 
@@ -43,6 +48,10 @@ class _Run:
         self.lines.append(line)
         if found := _LIVED.search(line):
             self.lived = int(found[1])
+        elif found := _FUZZED.search(line):
+            self.fuzzed = int(found[1])
+        elif found := _FIGURE.search(line):
+            self.figures[found[1]] = found[2]
         elif found := _OUTCOME.fullmatch(line):
             self.outcomes[found[2]] += 1
             self.noticed += found[2] == "PASSED" and _PLANTED in (found[1] or "")
@@ -114,6 +123,39 @@ def bites(log: Path, tell: Callable[[str, float], None]) -> Proof:
         seed=None,
         took_s=time.monotonic() - began,
         figures={"bugs noticed": run.noticed, **{f"tests {how.lower()}": n for how, n in run.outcomes.items()}},
+        faults=faults,
+    )
+
+
+def fuzz(count: int, seed: int, log: Path, tell: Callable[[str, float], None]) -> Proof:
+    """
+    Send an ingress what nobody should send, and hold every answer against the OpenAPI document.
+
+    Args:
+        count: Requests: five in ten are calls, four are 8x8's reports, and Schemathesis has its own besides.
+        seed: The same draws the same requests.
+        log: As of :func:`lives`.
+        tell: The same.
+
+    Raises:
+        NoTestsError: This is no checkout with tests.
+    """
+
+    def told(run: _Run) -> None:
+        tell(f"{run.fuzzed} of {count} requests", min(1.0, run.fuzzed / count))
+
+    began = time.monotonic()
+    run = _run(FUZZ, {"RINGPOST_FUZZ": str(count), "RINGPOST_FUZZ_SEED": str(seed)}, log, told)
+    faults = run.faults()
+    if not faults and run.fuzzed < count:
+        faults = [f"{run.fuzzed} of {count} requests were sent"]
+    ended = {f"tests {how.lower()}": number for how, number in run.outcomes.items()}
+    return Proof(
+        name="fuzz",
+        title="is whatever is sent answered as documented, and stored once?",
+        seed=seed,
+        took_s=time.monotonic() - began,
+        figures={"requests": run.fuzzed, **run.figures, **ended},
         faults=faults,
     )
 

@@ -1,1 +1,1 @@
-"""The OpenAPI document: what every route takes and answers, written from the models by ``python -m ingress.openapi``."""
+"""The OpenAPI document: what each route takes and answers. ``python -m ingress.openapi`` writes it from the models."""

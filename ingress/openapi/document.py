@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
-from pydantic_core import CoreSchema
 
 from ingress.call_request import CallRequest
 from ingress.openapi import answers
 from ingress.openapi.asked import CALL_EXAMPLE, MEANINGS
 from ingress.openapi.operations import OPERATIONS, Operation
 from ingress.problems import CODES
-from shared.lifecycle import FINALS, PROGRESS, REPORTED, event_type
 from shared.lifecycle import CORRECTED as CORRECTED_EVENT
+from shared.lifecycle import FINALS, PROGRESS, REPORTED, event_type
 
 PATH: Final = Path(__file__).with_name("openapi.json")
 _REF: Final = "#/components/schemas/{model}"
@@ -29,9 +27,10 @@ _ANY_TEXT: Final = {"schema": {"type": "string"}}
 
 _DESCRIPTION: Final = """\
 One-time passcodes, alerts and notifications as phone calls. Every error is a problem (RFC 9457) with a `code` of a \
-closed list, also at an address that there is not (404 `not_found`) and for a method that an address does not take (405 \
-`method_not_allowed`, with `Allow`). HEAD is answered wherever GET is. Answers may grow by members; requests with \
-members that are not named here are refused. What is no HTTP is answered by the server itself, without a body, or cut off.
+closed list, also at an address that there is not (404 `not_found`) and for a method that an address does not take \
+(405 `method_not_allowed`, with `Allow`). HEAD is answered wherever GET is. Answers may grow by members; requests with \
+members that are not named here are refused. What is no HTTP is answered by the server itself, without a body, or \
+cut off.
 """
 _SCHEMES: Final = {
     "basicKey": {"type": "http", "scheme": "basic", "description": "The key's id and its secret."},

@@ -241,7 +241,9 @@ def test_an_odd_address_is_a_404_and_no_redirect(stage, path):
     assert is_problem(stage.http.get(path, headers=stage.customer.headers), 404, "not_found")
 
 
-@pytest.mark.parametrize("limit", ["0", "201", "000000001" + "9" * 9, "1" * 5000, "000000001" + "9" * 5000, "\u0661", "1.0"])
+@pytest.mark.parametrize(
+    "limit", ["0", "201", "000000001" + "9" * 9, "1" * 5000, "000000001" + "9" * 5000, "\u0661", "1.0"]
+)
 def test_an_odd_limit_of_a_page_is_named(stage, limit):
     for path in ("/v1/suppressions", "/v1/messages"):
         assert members(stage.http.get(path, query_string={"limit": limit}, headers=stage.customer.headers)) == ["limit"]

@@ -7,16 +7,18 @@ requests and without a socket (test_openapi.py).
 """
 
 import asyncio
-import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import click
 import pytest
 import requests
+from sqlalchemy import text
 
 from deploy import fleet, trial
 from deploy.chaos.victims import workers_of
@@ -27,12 +29,14 @@ from shared.db.database import Database
 from tests.contract.fuzzing import Ledger, drawn
 from tests.contract.odd_requests import Oddities
 from tests.contract.raw_client import Line
+from tests.contract.slow_clients import KINDS, hang, honest
 from tests.integration.conftest import database_url, engines, migrated_template, redis_url  # noqa: F401
 from tests.integration.ingress_stage import basic
 
 CASES = int(os.environ.get("RINGPOST_FUZZ", "0"))
 SEED = int(os.environ.get("RINGPOST_FUZZ_SEED", "1"))
 LINES = 8
+SLOW = 200
 #: Of so many drawn requests one is Schemathesis's, of each operation.
 GENERATED = 1000
 
@@ -53,9 +57,9 @@ expected-statuses = ["2xx", "401", "403", "404", "409", "413", "422"]
 class Ingress:
     """The Procfile's web process alone, with a provider."""
 
-    def __init__(self, database_url, redis_url, folder):
+    def __init__(self, engines_urls, folder):
         changes = {"allowed_countries": "*", "auth_failures_per_minute": 10**6, "metrics_token": "fuzz-metrics-token"}
-        self.settings = trial.settings_for(database_url, redis_url, folder, "http://127.0.0.1:9", **changes)
+        self.settings = trial.settings_for(*engines_urls, folder, "http://127.0.0.1:9", **changes)
         self.database = Database(self.settings.database_url, application="fuzz")
         with self.database.transaction() as connection:
             self.made = create_provider(connection, self.settings, "fuzz", ["*"], "http://127.0.0.1:9/callbacks")
@@ -78,20 +82,18 @@ class Ingress:
         self.log.close()
 
     def stored(self, statement):
-        from sqlalchemy import text
-
         with self.database.statement() as connection:
             return [row[0] for row in connection.execute(text(statement))]
 
 
 @pytest.fixture(scope="module")
 def ingress(database_url, redis_url, tmp_path_factory):  # noqa: F811
-    ingress = Ingress(database_url, redis_url, tmp_path_factory.mktemp("data"))
+    ingress = Ingress((database_url, redis_url), tmp_path_factory.mktemp("data"))
     yield ingress
     ingress.close()
 
 
-async def send_all(port, requests_, ledger, tell):
+async def send_all(port, requests_, ledger, count):
     async def one_line(line):
         for asked in requests_:
             try:
@@ -100,26 +102,37 @@ async def send_all(port, requests_, ledger, tell):
                 ledger.complaints.append((asked.method, asked.target[:200], asked.body[:300], repr(error)))
             else:
                 ledger.note(asked, status, headers, body)
-            tell()
+            count()
         line.close()
 
     await asyncio.gather(*(one_line(Line(port)) for _ in range(LINES)))
 
 
-def fuzz_a_running_ingress(ingress):
+@pytest.fixture
+def tell(capsys):
+    """Says a line to whoever runs the tests."""
+
+    def tell(line):
+        with capsys.disabled():
+            click.echo(f"\n{line}")
+
+    return tell
+
+
+def fuzz_a_running_ingress(ingress, tell):
     ledger, sent = Ledger(), Counter()
     key = basic(ingress.made["key_id"], ingress.made["secret"])["Authorization"]
     oddities = Oddities(random.Random(SEED), key, ingress.settings.webhook_auth_token.get_secret_value())
 
-    def tell():
+    def count():
         sent["all"] += 1
         if sent["all"] % 1000 == 0 or sent["all"] == CASES:
-            print(f"\nfuzzed {sent['all']}", flush=True)
+            tell(f"fuzzed {sent['all']}")
 
-    asyncio.run(send_all(ingress.settings.port, drawn(oddities, CASES), ledger, tell))
+    asyncio.run(send_all(ingress.settings.port, drawn(oddities, CASES), ledger, count))
 
-    for (path, status), count in sorted(ledger.statuses.items()):
-        print(f"answered {path} {status} {count}")
+    for (path, status), number in sorted(ledger.statuses.items()):
+        tell(f"figure {path} {status} {number}")
     assert ledger.complaints[:20] == []
     assert ingress.pids() == ingress.workers
     assert ingress.deaths == []
@@ -128,26 +141,53 @@ def fuzz_a_running_ingress(ingress):
     assert sorted(ingress.stored(events)) == sorted(ledger.events)
 
 
-def run_schemathesis(ingress, tmp_path):
+def run_schemathesis(ingress, tmp_path, tell):
     config = tmp_path / "schemathesis.toml"
     known = {"key_id": ingress.made["key_id"], "secret": ingress.made["secret"], "metrics": "fuzz-metrics-token"}
     config.write_text(_CONFIG.format(**known, token=ingress.settings.webhook_auth_token.get_secret_value()))
     program = Path(sys.executable).with_name("schemathesis")
-    options = ["--seed", str(SEED), "--max-examples", str(max(5, CASES // GENERATED)), "--no-color", "--warnings", "off"]
+    options = [
+        "--seed",
+        str(SEED),
+        "--max-examples",
+        str(max(5, CASES // GENERATED)),
+        "--no-color",
+        "--warnings",
+        "off",
+    ]
     child = subprocess.run(
         [program, "--config-file", config, "run", f"{ingress.url}/openapi.json", *options],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    print(child.stdout[-3000:])
+    if generated := re.search(r"([\d,]+) generated", child.stdout):
+        tell(f"figure generated by Schemathesis {generated[1]}")
 
     assert child.returncode == 0, child.stdout[-20_000:] + child.stderr[-2000:]
     assert ingress.pids() == ingress.workers
     assert requests.get(f"{ingress.url}/readyz", timeout=5).json()["status"] == "ok"
-    assert json.loads(ingress.database.run(lambda _: "1", alone=True)) == 1
+
+
+def hang_on_a_running_ingress(ingress, tell):
+    port = ingress.settings.port
+
+    async def run():
+        before = await honest(port, 200)
+        hanging = [asyncio.create_task(hang(port, kind, 60)) for kind in KINDS for _ in range(SLOW // len(KINDS) + 1)]
+        await asyncio.sleep(2)
+        during = await honest(port, 200)
+        ended = await asyncio.gather(*hanging)
+        return before, during, await honest(port, 200), ended
+
+    before, during, after, ended = asyncio.run(run())
+
+    assert [one for one in ended if one is None] == []
+    tell(f"figure honest with {SLOW} slow, times usual {during / max(before, after):.2f}")
+    assert during < 3 * max(before, after)
 
 
 if CASES:
     # Without a number of requests there is no such test: it takes minutes.
     test_a_running_ingress_answers_as_documented_and_stores_what_it_accepted_once = fuzz_a_running_ingress
+    test_slow_clients_are_cut_off_and_others_answered_as_before = hang_on_a_running_ingress
     test_a_running_ingress_passes_schemathesis = pytest.mark.timeout(3600)(run_schemathesis)
     pytestmark = pytest.mark.timeout(7200)

@@ -24,7 +24,9 @@ CASES = 500
 
 @pytest.fixture(scope="module")
 def stage(database_url, redis_url, tmp_path_factory):  # noqa: F811
-    with staged(database_url, redis_url, tmp_path_factory.mktemp("data"), metrics_token=METRICS_TOKEN, prefix_per_hour=0) as stage:
+    with staged(
+        database_url, redis_url, tmp_path_factory.mktemp("data"), metrics_token=METRICS_TOKEN, prefix_per_hour=0
+    ) as stage:
         stage.services.doorbell.close()  # its thread draws random numbers, which hypothesis objects to
         yield stage
 

@@ -82,6 +82,19 @@ def test_lives_that_do_not_hold_say_why(proved, lines, code, told):
     assert proof.faults[0].startswith(told)
 
 
+def fuzz(log):
+    return suites.fuzz(2000, 5, log, lambda *_: None)
+
+
+def test_a_fuzzing_run_holds_when_all_requests_were_sent_and_tells_how_they_were_answered(proved):
+    answered = "figure /api/make-call 422 900"
+    whole = proved(fuzz, "tests/contract/test_fuzz.py::test_a fuzzed 2000", answered, "PASSED [100%]")
+    cut = proved(fuzz, "fuzzed 1000", "PASSED [100%]")
+
+    assert (whole.holds, whole.figures["/api/make-call 422"], whole.figures["requests"]) == (True, "900", 2000)
+    assert cut.faults == ["1000 of 2000 requests were sent"]
+
+
 def test_bites_count_the_bugs_that_were_noticed(proved):
     proof = proved(
         bites, f"{BITE}[one] PASSED [ 50%]", f"{BITE}[two] PASSED [ 75%]", "tests/x.py::test_z PASSED [100%]"
