@@ -29,9 +29,9 @@ CANNOT_START: Final = 127  # the shell's code for a missing program
 OnExit = Callable[[str, int, int, float], None]
 
 
-def restart_delay(previous: float, life: float) -> float:
+def restart_delay(previous: float, life: float, healthy_life: float = HEALTHY_LIFE) -> float:
     """Seconds to the next start, after one that waited *previous* s (0: it did not) and lived *life* s."""
-    if life >= HEALTHY_LIFE:
+    if life >= healthy_life:
         return 0
     return min(max(previous * 2, FIRST_DELAY), LONGEST_DELAY)
 
@@ -52,6 +52,7 @@ class Supervisor:
         out: TextIO | None = None,
         on_exit: OnExit | None = None,
         grace: float = GRACE,
+        healthy_life: float = HEALTHY_LIFE,
     ) -> None:
         """
         Prepare without starting anything.
@@ -61,12 +62,13 @@ class Supervisor:
             out: Where their output goes, each line behind its process's name; standard output by default.
             on_exit: Told of each death that is followed by a new start; called from several threads.
             grace: Seconds from SIGTERM to SIGKILL.
+            healthy_life: Seconds of life after which a dead process is started again at once.
         """
         started = [(process, number) for process in processes for number in range(1, process.count + 1)]
         names = [f"{process.name}.{number}" for process, number in started]
         output = Output(out or sys.stdout, names)
         self._asked: SimpleQueue[_Ask] = SimpleQueue()
-        house = _House(self._asked, on_exit, grace)
+        house = _House(self._asked, on_exit, grace, healthy_life)
         self._keepers: Final = [
             _Keeper(name, process, output, house) for name, (process, _) in zip(names, started, strict=True)
         ]
@@ -157,6 +159,7 @@ class _House:
     asked: "SimpleQueue[_Ask]"
     on_exit: OnExit | None
     grace: float  # s
+    healthy_life: float  # s
 
 
 class _Keeper:
@@ -176,6 +179,7 @@ class _Keeper:
         self._on_exit = house.on_exit
         self._asked = house.asked
         self._grace = house.grace
+        self._healthy_life = house.healthy_life
         self._ending = threading.Event()
         self._change = threading.Lock()  # so that no child is born after drain() or kill()
         self._children: list[Child] = []  # the last is the present one; others have heirs that drain
@@ -205,7 +209,7 @@ class _Keeper:
             pid, code = self._live()
             if self._ending.is_set():
                 break
-            delay = restart_delay(delay, time.monotonic() - born)
+            delay = restart_delay(delay, time.monotonic() - born, self._healthy_life)
             if self._on_exit:
                 with suppress(OSError, ValueError):  # a hook that prints to a terminal that went away
                     self._on_exit(self.name, pid, code, delay)

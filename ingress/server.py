@@ -12,10 +12,11 @@ import io
 import resource
 import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from granian.rsgi import Headers, HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # imported to be so
@@ -73,11 +74,13 @@ _FAILED: Final = Prepared("internal_error", "The fault is ours; it was logged.")
 logger = structlog.get_logger()
 
 
-class _Waiting(Protocol):
-    """For a body, or a piece of one."""
-
-    def cancel(self) -> None:
-        """Wait no longer."""
+def _pool(threads: int, name: str) -> ThreadPoolExecutor:
+    """A pool whose threads run from the start: the process grows no more, and no burst waits for one to begin."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    all_there = threading.Barrier(threads)
+    for _ in range(threads):
+        pool.submit(all_there.wait)
+    return pool
 
 
 class Server:
@@ -86,17 +89,17 @@ class Server:
     def __init__(self, app: WSGIApplication, gate: Gate | None = None) -> None:
         self._app = app
         self._gate = gate or Gate()
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
+        self._threads = _pool(_THREADS, "request")
         self._strands: Strands | None = None
         #: Requests whose bodies are not all here, in the order they came, each with the loop's time of that, and what
         #: ends its wait.
-        self._sending: dict[HTTPProtocol, tuple[float, _Waiting]] = {}
+        self._sending: dict[HTTPProtocol, tuple[float, Any]] = {}
         self._on_its_way = 0  # bytes of long bodies
         self._is_leaving = False
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Granian tells on which loop requests will come."""
-        self._strands = Strands(loop, ThreadPoolExecutor(_ASIDE_THREADS, thread_name_prefix="aside"))
+        self._strands = Strands(loop, _pool(_ASIDE_THREADS, "aside"))
         self._cut_off_slow_senders(loop)
         with suppress(NotImplementedError, RuntimeError, ValueError):  # a loop of tests, beside the main thread
             loop.add_signal_handler(signal.SIGTERM, self._leave, loop)

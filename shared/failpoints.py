@@ -3,7 +3,8 @@ Named places between any two steps, where a drill can kill, fail or stop a proce
 
 ``RINGPOST_FAILPOINTS`` arms them, ``;`` between several: ``dial.at_post=kill@1;accept.before_commit=pause:8@3`` kills
 where a process passes the one for the first time, and waits 8 s where it passes the other for the third. Unarmed,
-``hit`` is an empty function.
+``hit`` is an empty function. ``RINGPOST_FAILPOINTS=@FILE`` reads them from a file, again whenever :func:`arm` has
+replaced it: a drill arms the running service anew.
 
 Each arming fires once, whatever process and however often it is started again: what fired is in ``failpoints.jsonl`` in
 the data folder, written and synced before anything happens. ``#`` and a word at its end make the same arming a new one.
@@ -122,7 +123,7 @@ _ARMING: Final = re.compile(r"([a-z_.]+)=(kill|raise|pause)(?::([0-9.]+))?(?:@([
 
 def parse(text: str) -> tuple[Arming, ...]:
     """
-    Read what ``RINGPOST_FAILPOINTS`` says; empty arms nothing.
+    Read what ``RINGPOST_FAILPOINTS``, or its file, says; empty arms nothing.
 
     Raises:
         FailpointError: A part is not ``name=action:seconds@count#word``, or there is no such name.
@@ -145,16 +146,35 @@ def _arming(part: str) -> Arming:
         raise FailpointError(f"{VARIABLE}: {part!r} names no number of seconds") from None
 
 
+def arm(file: Path, armings: Sequence[str]) -> None:
+    """
+    Arm every process whose ``RINGPOST_FAILPOINTS`` is ``@`` and *file*; its count of what it passes begins anew.
+
+    Raises:
+        FailpointError: As :func:`parse`; what was armed before stays so.
+    """
+    text = ";".join(armings)
+    parse(text)
+    beside = file.with_suffix(".new")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(file)
+
+
 class Armed:
     """What this process is to do; its :meth:`hit` takes the place of the empty one."""
 
-    def __init__(self, armings: Sequence[Arming], file: Path) -> None:
+    def __init__(self, source: str, file: Path) -> None:
         """
         Args:
-            armings: What to wait for.
+            source: What to wait for, or ``@`` and the file that says so.
             file: Where what fired is written, by all processes and through all their lives.
+
+        Raises:
+            FailpointError: As :func:`parse`.
         """
-        self._armings = armings
+        self._source = Path(source[1:]) if source.startswith("@") else None
+        self._read: tuple[int, int] | None = None  # which version of the source
+        self._armings = () if self._source else parse(source)
         self._file = file
         self._passed: Counter[str] = Counter()
         self._turn = threading.Lock()
@@ -164,11 +184,25 @@ class Armed:
         if not rows:
             return
         with self._turn:
+            self._read_again()
             self._passed[name] += 1
-            count = self._passed[name]
-        for arming in self._armings:
+            count, armings = self._passed[name], self._armings
+        for arming in armings:
             if arming.name == name and arming.count == count and self._is_first(arming):
                 _act(arming)
+
+    def _read_again(self) -> None:
+        """Read the source, if there is one and it was replaced."""
+        if self._source is None:
+            return
+        try:
+            seen = self._source.stat()
+        except FileNotFoundError:
+            return
+        if self._read != (version := (seen.st_ino, seen.st_mtime_ns)):
+            self._read = version
+            self._armings = parse(self._source.read_text(encoding="utf-8"))
+            self._passed.clear()
 
     def _is_first(self, arming: Arming) -> bool:
         """Write down that *arming* fires, unless it did, here or elsewhere."""
@@ -221,11 +255,11 @@ def _nothing(name: str, rows: Sequence[object] = ("one",)) -> None:
     """Not armed."""
 
 
-_armings = parse(os.environ.get(VARIABLE, ""))
+_source = os.environ.get(VARIABLE, "").strip()
 #: Called as ``failpoints.hit(name)`` and never imported by name: which function it is was decided just here.
 hit = _nothing
-if _armings:
-    hit = Armed(_armings, Path(os.environ.get("RINGPOST_DATA_DIR") or ".ringpost") / FILE_NAME).hit
+if _source:
+    hit = Armed(_source, Path(os.environ.get("RINGPOST_DATA_DIR") or ".ringpost") / FILE_NAME).hit
 
 
 def refuse_real_calls(voice_api_url: str) -> None:
@@ -235,11 +269,11 @@ def refuse_real_calls(voice_api_url: str) -> None:
     Raises:
         FailpointError: The 8x8 that this process would call is not on this machine: this is no drill.
     """
-    if not _armings:
+    if not _source:
         return
     if not _is_loopback(urlsplit(voice_api_url).hostname or ""):
         raise FailpointError(f"{VARIABLE} is for drills against a simulated 8x8 on this machine only: unset it")
-    log.critical("failpoints_armed", armed=[one.text for one in _armings])
+    log.critical("failpoints_armed", armed=_source)
 
 
 def _is_loopback(host: str) -> bool:

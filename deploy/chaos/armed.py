@@ -1,4 +1,4 @@
-"""The whole service on engines of its own, between a simulated 8x8 and a provider, each role to be armed by itself."""
+"""The whole service on engines of its own, between a simulated 8x8 and a provider; each role is armed as it runs."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from deploy import fleet
 from deploy.commands.providers import create_provider
 from deploy.demo.surroundings import environment_of
 from deploy.engines import Engines
+from deploy.procfile import Process
 from deploy.receiver import Mode, ModeKind, Receiver
 from deploy.simulator.server import Simulator
 from deploy.simulator.settings import SimulatorSettings
@@ -47,7 +48,7 @@ _SHRUNK: Final = SHRUNK | {
 
 
 class DrillStage:
-    """Engines, simulator, receiver, one provider, and a supervisor for each role, as a context manager."""
+    """Engines, simulator, receiver, one provider, and every process of the Procfile, as a context manager."""
 
     def __init__(self, folder: Path, *, rivals: int = 1) -> None:
         """
@@ -59,9 +60,8 @@ class DrillStage:
         self.data_dir: Final = folder / "data"
         self._rivals = rivals
         self._log = folder / "processes.log"
+        self._orders = folder / "armed"  # a file for each role
         self._held = ExitStack()
-        self._roles: dict[str, Supervisor] = {}
-        self._armings: dict[str, str] = {}
         self._places = itertools.count(1)
         self.numbers: dict[str, str] = {}  # of the messages that were accepted, by messageId
 
@@ -98,29 +98,28 @@ class DrillStage:
         self._key = (str(made["key_id"]), str(made["secret"]))
         self.receiver.set_secrets("/callbacks", [str(made["callback_secret"])])
         self._environment = environment_of(self.settings) | fleet.program_paths()
-        stack.callback(self._stop, list(fleet_roles()))
+        self._orders.mkdir()
         self.arm({})
-
-    def arm(self, armings: Mapping[str, Sequence[str]]) -> None:
-        """Drain the roles whose armings change, start them armed so, and return when messages are taken."""
-        changed = [role for role in fleet_roles() if self._armings.get(role) != ";".join(armings.get(role, ()))]
-        self._stop(changed)
-        for role in changed:
-            self._start_role(role, ";".join(armings.get(role, ())))
+        supervisor = Supervisor(self._processes(), out=self._out, grace=_DRAIN_S, healthy_life=0)
+        supervisor.start()
+        stack.callback(supervisor.stop)
         wait_until(lambda: takes_messages(self.url), "messages are taken", _READY_S)
 
-    def _start_role(self, role: str, armed: str) -> None:
-        environment = self._environment | {failpoints.VARIABLE: armed}
-        count = 1 if role == "web" else self._rivals
-        wanted = [replace(one, count=count) for one in fleet.processes(environment) if one.name == role]
-        self._roles[role] = Supervisor(wanted, out=self._out, grace=_DRAIN_S)
-        self._armings[role] = armed
-        self._roles[role].start()
+    def _processes(self) -> list[Process]:
+        """Those of each role, which look for what they are armed with in a file."""
+        return [
+            replace(
+                one,
+                count=1 if one.name == "web" else self._rivals,
+                env={**one.env, failpoints.VARIABLE: f"@{self._orders / one.name}"},
+            )
+            for one in fleet.processes(self._environment)
+        ]
 
-    def _stop(self, roles: Sequence[str]) -> None:
-        stopping = [self._roles.pop(role) for role in roles if role in self._roles]
-        for supervisor in stopping:
-            supervisor.stop()
+    def arm(self, armings: Mapping[str, Sequence[str]]) -> None:
+        """Arm each role with these and nothing else, whatever its processes are doing."""
+        for process in fleet.processes({}):
+            failpoints.arm(self._orders / process.name, armings.get(process.name, ()))
 
     def submit(self, name: str, *, is_scheduled: bool = False) -> None:
         """Ask for one call until it is accepted, as a provider does."""
@@ -186,11 +185,6 @@ class DrillStage:
         ]
         audited = self.database.run(lambda connection: conservation.findings(connection, 5))
         return found + [f"audit: {one.kind} {one.count} {one.ids}" for one in audited]
-
-
-def fleet_roles() -> list[str]:
-    """Every role of the Procfile."""
-    return [process.name for process in fleet.processes({})]
 
 
 def _contradictions(

@@ -208,7 +208,8 @@ class VoiceApi:
             return as_json(_error(4018, "Invalid jobId"), status=404)
         faults = self._account.faults
         number = request.query.get("file", "0")
-        text = as_csv(
+        text = await asyncio.to_thread(  # a long file takes seconds, and calls go on meanwhile
+            as_csv,
             job.file(int(number)) if number.isdigit() else [],
             narrow=faults.strike(Knob.EXPORT_NARROW, None) is not None,
             drifted=faults.strike(Knob.EXPORT_DRIFTED, None) is not None,

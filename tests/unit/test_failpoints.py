@@ -17,7 +17,7 @@ PASS_IT = f"from shared import failpoints; [failpoints.hit({PLACE!r}) for _ in r
 
 
 def armed(folder, text):
-    return Armed(parse(text), folder / failpoints.FILE_NAME)
+    return Armed(text, folder / failpoints.FILE_NAME)
 
 
 def run(code, folder, text):
@@ -93,6 +93,35 @@ def test_a_word_at_its_end_makes_an_arming_a_new_one(tmp_path):
     assert [one["name"] for one in fired(tmp_path)] == [PLACE, PLACE]
 
 
+def test_a_running_process_is_armed_and_armed_anew_by_a_file(tmp_path):
+    orders = tmp_path / "orders"
+    one = armed(tmp_path, f"@{orders}")
+    one.hit(PLACE)
+    failpoints.arm(orders, [f"{PLACE}=raise@2#a"])
+    one.hit(PLACE)  # counted from now on
+
+    with pytest.raises(FailpointHit):
+        one.hit(PLACE)
+    one.hit(PLACE)
+    failpoints.arm(orders, ["dial.at_post=raise@1#a", f"{PLACE}=raise@1#b"])
+    with pytest.raises(FailpointHit):
+        one.hit(PLACE)
+    failpoints.arm(orders, [])
+    one.hit("dial.at_post")
+
+    assert [one["arming"] for one in fired(tmp_path)] == [f"{PLACE}=raise@2#a", f"{PLACE}=raise@1#b"]
+
+
+def test_nothing_is_armed_by_a_file_with_what_is_no_arming(tmp_path):
+    orders = tmp_path / "orders"
+    failpoints.arm(orders, [f"{PLACE}=raise@1"])
+
+    with pytest.raises(FailpointError, match="after_lunch"):
+        failpoints.arm(orders, ["dial.after_lunch=kill@1"])
+
+    assert orders.read_text() == f"{PLACE}=raise@1"
+
+
 def test_what_fired_is_on_disk_before_it_happens(tmp_path):
     started = time.monotonic()
     armed(tmp_path, f"{PLACE}=pause:0.05@1").hit(PLACE)
@@ -126,19 +155,30 @@ def test_a_process_with_an_unknown_place_does_not_start(tmp_path):
     assert "there is no failpoint 'dial.after_lunch'" in refused.stderr
 
 
-@pytest.mark.parametrize("url", ["https://voice.8x8.com", "http://10.0.0.1:80", "nonsense", "http://localhost.example"])
-def test_an_armed_process_does_not_start_before_the_real_8x8(tmp_path, url):
-    code = f"from shared import failpoints; failpoints.refuse_real_calls({url!r})"
+REFUSED = ["https://voice.8x8.com", "http://10.0.0.1:80", "nonsense", "http://localhost.example"]
+TAKEN = ["http://127.0.0.1:5688", "http://localhost:1/x", "http://[::1]:1"]
+START = f"""
+from shared import failpoints
+for url in {REFUSED + TAKEN}:
+    try:
+        failpoints.refuse_real_calls(url)
+    except failpoints.FailpointError as error:
+        print(url, error)
+    else:
+        print(url, "starts")
+"""
 
-    assert "for drills" in run(code, tmp_path, f"{PLACE}=kill@1").stderr
-    assert run(code, tmp_path, "").returncode == 0
+
+def test_an_armed_process_starts_only_before_a_simulated_8x8_and_says_so(tmp_path):
+    said = run(START, tmp_path, f"{PLACE}=kill@1").stdout.splitlines()
+
+    assert all(f"{url} {failpoints.VARIABLE} is for drills" in "\n".join(said) for url in REFUSED)
+    assert [line for line in said if line.endswith(" starts")] == [f"{url} starts" for url in TAKEN]
+    assert sum("failpoints_armed" in line for line in said) == len(TAKEN)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:5688", "http://localhost:1/x", "http://[::1]:1"])
-def test_an_armed_process_before_a_simulated_8x8_says_so(tmp_path, url):
-    started = run(f"from shared import failpoints; failpoints.refuse_real_calls({url!r})", tmp_path, f"{PLACE}=kill@1")
-
-    assert (started.returncode, "failpoints_armed" in started.stdout + started.stderr) == (0, True)
+def test_an_unarmed_process_starts_before_any_8x8(tmp_path):
+    assert run(START, tmp_path, "").stdout.splitlines() == [f"{url} starts" for url in REFUSED + TAKEN]
 
 
 def test_unarmed_a_failpoint_is_an_empty_function():
