@@ -24,16 +24,21 @@ class Ledger:
     """What was answered, and what that promises of the database."""
 
     def __init__(self):
-        self.judge, self.complaints, self.statuses = Judge(), [], Counter()
+        self.judge, self.complaints, self.statuses = Judge(), {}, Counter()
         self.accepted, self.events = set(), set()
 
     def note(self, asked, status, headers, body):
         complaint = self.judge.complaint(asked.method, asked.path, status, headers, body)
         if complaint:
-            self.complaints.append((asked.method, asked.target[:200], asked.body[:300], complaint))
+            self.complain(asked, complaint)
         self.statuses[asked.path if asked.path.startswith("/api/") else "other", status] += 1
         if status == 200 and asked.method == "POST" and not complaint:
             self._expect(asked, json.loads(body))
+
+    def complain(self, asked, complaint):
+        """Once of each kind, with the request."""
+        shown = asked.target[:200], dict(asked.headers, Authorization=""), asked.pieces, asked.body[:300]
+        self.complaints.setdefault((asked.method, asked.path[:30], complaint[:80]), (complaint, shown))
 
     def _expect(self, asked, value):
         """What a good answer says is stored."""

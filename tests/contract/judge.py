@@ -24,14 +24,23 @@ def shaped(document):
     return document | {"components": closed(document["components"])}
 
 
+def pattern_of(path, methods):
+    """Matches the addresses of one path: where a part is one of few words, no other."""
+    words = {
+        parameter["name"]: "|".join(parameter["schema"]["enum"])
+        for told in methods.values()
+        for parameter in told.get("parameters", ())
+        if parameter["in"] == "path" and "enum" in parameter["schema"]
+    }
+    return re.compile(re.sub(r"{(\w+)}", lambda found: f"({words.get(found[1], '[^/]+')})", path))
+
+
 class Judge:
     """Tells what is wrong with a reply."""
 
     def __init__(self):
         self.document = shaped(json.loads(PATH.read_bytes()))
-        self._routes = [
-            (re.compile(re.sub(r"{\w+}", "[^/]+", path)), methods) for path, methods in self.document["paths"].items()
-        ]
+        self._routes = [(pattern_of(path, methods), methods) for path, methods in self.document["paths"].items()]
         self._validators = {}
 
     def complaint(self, method, path, status, headers, body):
