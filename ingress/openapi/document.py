@@ -15,6 +15,7 @@ from ingress.call_request import CallRequest
 from ingress.openapi import answers
 from ingress.openapi.asked import CALL_EXAMPLE, MEANINGS
 from ingress.openapi.operations import OPERATIONS, Operation
+from ingress.openapi.told import Problem
 from ingress.problems import CODES
 from shared.lifecycle import CORRECTED as CORRECTED_EVENT
 from shared.lifecycle import FINALS, PROGRESS, REPORTED, event_type
@@ -139,7 +140,7 @@ def _lone_errors() -> list[str]:
 
 
 def _problem(status: int, codes: Sequence[str]) -> dict[str, Any]:
-    schema = {**_ref(answers.Problem), "properties": {"status": {"const": status}, "code": {"enum": list(codes)}}}
+    schema = {**_ref(Problem), "properties": {"status": {"const": status}, "code": {"enum": list(codes)}}}
     headers = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}
     said = "; ".join(f"`{code}`: {CODES[code][1]}" for code in codes)
     return _response(said, {_PROBLEM: {"schema": schema}}, headers.get(status, ()))
@@ -160,7 +161,7 @@ def _schemas() -> dict[str, Any]:
         if one.body is not None:
             modes.append((one.body, "validation"))
         modes += [(model, "serialization") for models in one.answers.values() for model in models]
-    modes += [(answers.Problem, "serialization"), (answers.Callback, "serialization")]
+    modes += [(Problem, "serialization"), (answers.Callback, "serialization")]
     unique = list(dict.fromkeys(modes))
     _, known = models_json_schema(unique, ref_template=_REF, schema_generator=_Schemas)
     schemas: dict[str, Any] = known["$defs"]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from ingress.call_request import CallRequest
-from ingress.openapi import answers, asked
+from ingress.openapi import answers, asked, stories
 from ingress.openapi.parameters import AFTER, ENDPOINT, KEY, LIMIT, MESSAGE, MESSAGE_QUERY, PREFER, WEBHOOK_KIND
 
 #: What any request may get: a bug of ours, and a body that does not come.
@@ -73,7 +73,7 @@ OPERATIONS: Final = (
         name="listMessages",
         summary="Your messages, newest first; with messageId, that one with its whole story.",
         parameters=MESSAGE_QUERY,
-        answers={200: (answers.MessagePage, answers.Message)},
+        answers={200: (stories.MessagePage, stories.Message)},
         errors=(*_KEYED, "invalid_request", "not_found"),
     ),
     Operation(
@@ -82,7 +82,7 @@ OPERATIONS: Final = (
         name="readMessage",
         summary="One message with its whole story.",
         parameters=(MESSAGE,),
-        answers={200: (answers.Message,)},
+        answers={200: (stories.Message,)},
         errors=(*_KEYED, "not_found"),
     ),
     Operation(
