@@ -23,7 +23,7 @@ _NEEDED: Final = ("pytest", "hypothesis")
 _OUTCOME: Final = re.compile(r"(?:(tests/\S+) )?(PASSED|FAILED|ERROR|SKIPPED) .*\[ *(\d+)%\]")
 _LIVED: Final = re.compile(r"\blives (\d+)$")
 _FUZZED: Final = re.compile(r"\bfuzzed (\d+)$")
-_FIGURE: Final = re.compile(r"\bfigure (.+) (\S+)$")
+_FIGURE: Final = re.compile(r"^figure (.+) ([\d.,]+)$")
 _PLANTED: Final = "test_a_planted_bug_is_noticed"
 
 

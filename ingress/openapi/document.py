@@ -30,8 +30,8 @@ _DESCRIPTION: Final = """\
 One-time passcodes, alerts and notifications as phone calls. Every error is a problem (RFC 9457) with a `code` of a \
 closed list, also at an address that there is not (404 `not_found`) and for a method that an address does not take \
 (405 `method_not_allowed`, with `Allow`). HEAD is answered wherever GET is. Answers may grow by members; requests with \
-members that are not named here are refused. What is no HTTP is answered by the server itself, without a body, or \
-cut off.
+members that are not named here are refused, as is NUL in any text. What is no HTTP is answered by the server itself, \
+without a body, or cut off.
 """
 _SCHEMES: Final = {
     "basicKey": {"type": "http", "scheme": "basic", "description": "The key's id and its secret."},
