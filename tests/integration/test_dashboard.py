@@ -311,7 +311,7 @@ def test_a_lane_is_paused_and_resumed_and_the_trail_tells_by_whom(stage, signed_
 
     assert 'aria-label="Resume alert"' in paused
     assert 'aria-label="Pause alert"' in browser.get("/now").text
-    assert (trail.count("<td>lane.pause</td>"), trail.count("<td>lane.resume</td>")) == (1, 1)
+    assert (trail.count(">lane.pause</td>"), trail.count(">lane.resume</td>")) == (1, 1)
     assert "paused: false" in trail
     assert browser.post("/lanes/none/pause", csrf=token).status_code == 404
 
