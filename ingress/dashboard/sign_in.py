@@ -25,9 +25,9 @@ from shared.operators import check_name
 from shared.passwords import Comparer
 from shared.settings import Settings
 
-#: Passwords compared at once, each taking 32 MiB, and how long others wait for a place, in seconds.
+#: Passwords compared at once, each taking 32 MiB; with those that wait for it, so few threads of the ingress are held.
 _AT_ONCE: Final = 2
-_PATIENCE_S: Final = 3.0
+_HELD: Final = 6
 
 
 class Refused(Exception):
@@ -56,6 +56,7 @@ class SignIn:
         self._failures = Failures(settings.sign_in_failures_per_minute, counts=bool, event="sign_in_failed")
         self._passwords = Comparer()
         self._places = threading.BoundedSemaphore(_AT_ONCE)
+        self._held = threading.BoundedSemaphore(_HELD)
 
     def check(self, text: str, password: str, client: str) -> Known:
         """
@@ -68,19 +69,27 @@ class SignIn:
             name = check_name(text)
         except ValueError:
             name = ""
-        if not self._places.acquire(timeout=_PATIENCE_S):
+        self._hold_back(client, name)
+        if not self._held.acquire(blocking=False):
             raise Refused("Too many are signing in. Try again in a moment.", 429, 1)
         try:
-            if wait_s := self._failures.wait_s(client, name):
-                raise Refused("Too many tries failed. Wait a while.", 429, wait_s)
-            row = self._database.run(lambda c: operators.find(c, name), alone=True)
-            kept = None if row is None or row["disabled_at"] is not None else str(row["password"])
-            if not self._passwords.fits(password, kept) or kept is None:
-                self._fail(client, name, row)
-                raise Refused("The name or the password is wrong.", 401)
-            return Known(name, self._renewed(name, password, kept))
+            with self._places:
+                self._hold_back(client, name)  # others of the same address may have failed meanwhile
+                return self._compared(name, password, client)
         finally:
-            self._places.release()
+            self._held.release()
+
+    def _hold_back(self, client: str, name: str) -> None:
+        if wait_s := self._failures.wait_s(client, name):
+            raise Refused("Too many tries failed. Wait a while.", 429, wait_s)
+
+    def _compared(self, name: str, password: str, client: str) -> Known:
+        row = self._database.run(lambda c: operators.find(c, name), alone=True)
+        kept = None if row is None or row["disabled_at"] is not None else str(row["password"])
+        if not self._passwords.fits(password, kept) or kept is None:
+            self._fail(client, name, row)
+            raise Refused("The name or the password is wrong.", 401)
+        return Known(name, self._renewed(name, password, kept))
 
     def open(self, known: Known, client: str, old_token: str) -> None:
         """

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -259,6 +260,23 @@ def test_whoever_guesses_is_held_back_and_the_operator_is_not_locked_out(stage, 
     assert reply.status_code == 429
     assert 0 < int(reply.headers["Retry-After"]) <= 20
     assert Browser(stage, "198.51.100.2").sign_in(name).status_code == 303
+
+
+def test_tries_at_once_are_held_back_like_those_one_after_the_other(stage, operator, monkeypatch):
+    name, compared = operator(), []
+    hashed = passwords._scrypt
+    monkeypatch.setattr(passwords, "_scrypt", lambda *given: compared.append(1) or hashed(*given))
+    browsers = [Browser(stage, "198.51.100.3") for _ in range(16)]
+    tokens = [browser.csrf("/sign-in") for browser in browsers]
+
+    def guess(browser, token):
+        return browser.post("/sign-in", csrf=token, name=name, password="a wrong guess").status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        codes = list(pool.map(guess, browsers, tokens))
+
+    assert set(codes) == {401, 429}
+    assert len(compared) == codes.count(401) <= 4  # three, and one that was being compared beside the third
 
 
 def test_an_unknown_name_is_answered_like_a_wrong_password_after_the_same_work(stage, operator, monkeypatch):
