@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 
@@ -151,6 +152,7 @@ def test_every_route_with_every_role_without_a_session_with_one_that_is_over_and
         {},
         {"Origin": "null"},
         {"Origin": "https://evil.example"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site", "Origin": "https://localhost"},
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "none"},
@@ -442,3 +444,23 @@ def test_the_audit_log_is_listed_by_who_what_and_when(ringpost, stage):
     assert [len(json.loads(one)) for one in told] == [1, 0, 0]
     assert ringpost("audit-log", "--since", "yesterday").exit_code == 2
     assert name in ringpost("audit-log").stdout
+
+
+@pytest.mark.parametrize("strange", ["\0", "\ud800", "%", "9" * 40], ids=ascii)
+def test_strange_values_are_refused_and_no_fault_of_ours(stage, signed_in, strange):
+    browser, nobody = signed_in(Role.ADMIN), Browser(stage, f"203.0.113.{next(_numbers) % 250}")
+    token, raw = browser.csrf(), strange.encode(errors="surrogatepass")
+    in_path = quote(raw, safe="")
+    replies = [
+        nobody.post("/sign-in", csrf=nobody.csrf("/sign-in"), name=raw, password=raw),
+        nobody.post("/sign-in", csrf=raw, name="a", password="b"),
+        browser.post("/operators", csrf=token, name=raw, role=raw, password=raw),
+        browser.post(f"/operators/{in_path}/disable", csrf=token),
+        browser.post(f"/lanes/{in_path}/pause", csrf=token),
+        browser.post("/account/password", csrf=token, password=raw, new=raw * 12),
+        *(browser.get(f"/audit?{name}={in_path}") for name in ("actor", "action", "since", "before")),
+        browser.get("/now", Cookie=f"{COOKIE}={in_path}"),
+    ]
+
+    assert [reply.status_code for reply in replies if reply.status_code >= 500] == []
+    assert {401, 403} == {reply.status_code for reply in replies[:2]}
