@@ -44,6 +44,10 @@ def create_app(site: Site) -> Flask:
     app.register_blueprint(webhook_routes(site))
     app.register_blueprint(health_routes(site))
     app.register_blueprint(metric_routes(site))
+    if site.settings.dashboard_enabled:
+        from ingress.dashboard.mount import dashboard_routes
+
+        app.register_blueprint(dashboard_routes(site))
 
     @app.errorhandler(Problem)
     def answer_problem(problem: Problem) -> Response:
