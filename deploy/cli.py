@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "endpoints": ("endpoints", "Where providers are called back: list, rotate-secret, disable, enable."),
     "suppressions": ("suppressions", "Numbers that are not called: add, list, remove."),
     "quarantines": ("quarantines", "Ranges of numbers that are not called for now: list, release."),
+    "operators": ("operators", "Who may use the dashboard: add, list, role, password, disable, enable."),
+    "audit-log": ("audit_log", "List who changed what, from what and to what, the newest first."),
     "keys": ("keys", "Providers' API keys: create, list, revoke; the data key: new-data, rotate-data."),
     "messages": ("messages", "Look into one message."),
     "erase": ("erase", "Erase what is stored about a phone number; it is read from standard input."),
@@ -53,7 +55,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"deploy.commands.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -48,6 +48,10 @@ def create_app(site: Site) -> Flask:
     app.register_blueprint(health_routes(site))
     app.register_blueprint(metric_routes(site))
     app.register_blueprint(inventory_routes())
+    if site.settings.dashboard_enabled:
+        from ingress.dashboard.mount import dashboard_routes
+
+        app.register_blueprint(dashboard_routes(site))
 
     @app.errorhandler(Problem)
     def answer_problem(problem: Problem) -> Response:

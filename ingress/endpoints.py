@@ -15,7 +15,7 @@ from ingress.problems import Problem
 from ingress.site import Site
 from shared import callback
 from shared.db.database import DatabaseAway
-from shared.db.queries import endpoints, providers
+from shared.db.queries import audit_log, endpoints
 from shared.db.queries.endpoints import Rotated
 from shared.ids import is_id
 from shared.times import rfc3339
@@ -44,10 +44,7 @@ def endpoint_routes(site: Site) -> Blueprint:
         def change(connection: Connection) -> Rotated | None:
             rotated = endpoints.rotate_secret(connection, id_, sealed, provider_id=owner.provider_id)
             if rotated is not None:
-                after = to_json({"oldSecretUntil": _moment(rotated.old_secret_until)}).decode()
-                providers.audit(
-                    connection, actor=owner.key_id, action="endpoint.rotate_secret", target=id_, after=after
-                )
+                audit_log.note(connection, owner.key_id, "endpoint.rotate_secret", id_, **rotated.states)
             return rotated
 
         rotated = _run(site, change)

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 import structlog
@@ -32,18 +33,28 @@ _IPV6_NETWORK: Final = 64
 log = structlog.get_logger()
 
 
+_may_be_key: Final = partial(is_id, "key")
+
+
 class Failures:
     """Of one process. Takes no lock and no look-up where nobody failed lately."""
 
     def __init__(
-        self, per_minute: int, *, most: int = _MOST, now: Callable[[], float] = time.monotonic, log_s: float = _LOG_S
+        self,
+        per_minute: int,
+        *,
+        most: int = _MOST,
+        now: Callable[[], float] = time.monotonic,
+        counts: Callable[[str], bool] = _may_be_key,
+        event: str = "login_failed",
     ) -> None:
         """
         Args:
             per_minute: Failures that a bucket holds, and that come back in a minute.
             most: Buckets of each kind.
             now: A clock that never goes back, in seconds.
-            log_s: Pause between two lines in the log, in seconds.
+            counts: Whether what was given for a key id could be one, and has a bucket.
+            event: What the log calls it.
         """
         self._now = now
         self._lock = threading.Lock()
@@ -51,8 +62,9 @@ class Failures:
         self._keys: _Buckets[str] = _Buckets(per_minute, most)
         self._pairs: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._most = most
-        self._log_s = log_s
-        self._logged_at = -log_s
+        self._counts = counts
+        self._event = event
+        self._logged_at = -_LOG_S
         self._failed = self._refused = 0
         self.last_at: float | None = None  # None: nobody failed within the last minute
 
@@ -79,7 +91,7 @@ class Failures:
             self.last_at = now
             self._failed += 1
             self._clients.take(client, now)
-            if is_id("key", key_id):
+            if self._counts(key_id):
                 self._keys.take(key_id, now)
                 self._pairs[client, key_id] = now
                 self._pairs.move_to_end((client, key_id))
@@ -95,11 +107,12 @@ class Failures:
 
     def _tell(self, client_ip: str, key_id: str, now: float) -> None:
         """Who failed last and how many did since the last line; never what they tried with."""
-        if now - self._logged_at < self._log_s:
+        if now - self._logged_at < _LOG_S:
             return
         self._logged_at = now
         known = key_id if is_id("key", key_id) else None
-        log.warning("login_failed", client=client_ip, key_id=known, failures=self._failed, held_back=self._refused)
+        counts = {"failures": self._failed, "held_back": self._refused}
+        log.warning(self._event, client=client_ip, key_id=known, **counts)
         self._failed = self._refused = 0
 
     def __len__(self) -> int:

@@ -85,7 +85,7 @@ def metric_routes(site: Site) -> Blueprint:
     services = site.services
     caps = caps_of(pace_of(site.settings))
     vitals = Vitals(services.database, services.broker.client, site.settings.spool_dir, caps)
-    current = _kept(vitals.read)
+    current = kept(vitals.read)
 
     @routes.get("/metrics")
     def metrics() -> Response:
@@ -101,16 +101,17 @@ def metric_routes(site: Site) -> Blueprint:
     return routes
 
 
-def _kept(read: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+def kept(read: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """*read*, asked once in 5 s however many ask; by any thread."""
     lock = threading.Lock()
-    kept: list[tuple[float, dict[str, Any]]] = []
+    last: list[tuple[float, dict[str, Any]]] = []
 
     def current() -> dict[str, Any]:
         with lock:
-            if not kept or time.monotonic() - kept[0][0] > _KEEP_S:
+            if not last or time.monotonic() - last[0][0] > _KEEP_S:
                 figures = read()
-                kept[:] = [(time.monotonic(), figures)]
-            return kept[0][1]
+                last[:] = [(time.monotonic(), figures)]
+            return last[0][1]
 
     return current
 

@@ -126,6 +126,19 @@ class Settings(SettingsRules):
     auth_failures_per_minute: int = Field(
         30, ge=1, description="Failed logins a minute from one address, and with one key; then they get 429, unread."
     )
+    dashboard_enabled: bool = Field(
+        False,
+        description="Serve the operators' pages at /dashboard, over https (or http to this machine alone); who may is"
+        " told by `ringpost operators`.",
+    )
+    dashboard_allowed_ips: Words = Field(
+        (), description="Networks that the dashboard may be used from, e.g. 10.0.0.0/8; empty: any."
+    )
+    session_idle_seconds: float = Field(1800, gt=0, description="An operator's session ends when unused for so long.")
+    session_longest_seconds: float = Field(43200, gt=0, description="It ends after so long however it is used.")
+    sign_in_failures_per_minute: int = Field(
+        10, ge=1, description="Failed tries a minute to sign in to the dashboard, from an address and with a name."
+    )
     test_call_seconds: float = Field(
         2, ge=0, description="Until the outcome of a test key's pretended call comes; slow ones take ten times that."
     )
@@ -239,6 +252,11 @@ class Settings(SettingsRules):
     def webhook_networks(self) -> tuple[Network, ...]:
         """Networks that webhooks may come from; empty: any."""
         return tuple(ipaddress.ip_network(word) for word in self.webhook_allowed_ips)
+
+    @property
+    def dashboard_networks(self) -> tuple[Network, ...]:
+        """Networks that the dashboard may be used from; empty: any."""
+        return tuple(ipaddress.ip_network(word) for word in self.dashboard_allowed_ips)
 
     @property
     def callback_waits(self) -> tuple[float, ...]:

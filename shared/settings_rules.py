@@ -25,6 +25,7 @@ class SettingsRules(BaseSettings):
     @field_validator(
         "outbound_phone_number",
         "webhook_allowed_ips",
+        "dashboard_allowed_ips",
         "callback_allowed_networks",
         "allowed_countries",
         "denied_prefixes",
@@ -63,7 +64,7 @@ class SettingsRules(BaseSettings):
         parse_number_limits(value)
         return value
 
-    @field_validator("webhook_allowed_ips", "callback_allowed_networks", check_fields=False)
+    @field_validator("webhook_allowed_ips", "dashboard_allowed_ips", "callback_allowed_networks", check_fields=False)
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for word in value:

@@ -1,4 +1,4 @@
-"""Moments as text: RFC 3339 in, RFC 3339 UTC with milliseconds out."""
+"""Moments as text: RFC 3339 in, RFC 3339 UTC with milliseconds out; and how people say seconds."""
 
 import re
 from datetime import UTC, datetime
@@ -37,3 +37,13 @@ def parse_time(text: str) -> datetime:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("names no moment in the calendar") from None
+
+
+def age(seconds: float | None) -> str:
+    """Seconds as people say them: ``2.3 s``, ``5 min``, ``3 h``, ``4 d``."""
+    if seconds is None:
+        return "-"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s"

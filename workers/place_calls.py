@@ -27,7 +27,7 @@ from shared.rest import Rest
 from shared.sealing import Unopened, Unsealable
 from shared.services import Services, pace_of, timing_of
 from shared.stops import Stop
-from shared.verdict import Dialed, after_dial
+from shared.verdict import after_dial
 from shared.voice_api import callflow
 from shared.voice_api.codes import Disposition, Reason, Verdict
 from workers import failover
@@ -165,16 +165,7 @@ class PlaceCalls:
             return
         failpoints.hit("dial.after_post")
         now = call.now + timedelta(seconds=time.monotonic() - claimed_at)
-        dialed = Dialed(
-            message_id=call.message_id,
-            attempt_id=call.attempt_id,
-            number=call.number,
-            valid_until=call.valid_until,
-            speaking_s=call.plays * call.seconds_per_play,
-            deadline=call.deadline,
-            may_redial=call.may_redial,
-        )
-        move = after_dial(dialed, answer, self._timing, now=now, luck=random.random())  # noqa: S311  jitter
+        move = after_dial(call.dialed(), answer, self._timing, now=now, luck=random.random())  # noqa: S311  jitter
         if answer.disposition is Disposition.UNKNOWN:
             log.warning("dial_unknown", message_id=call.message_id, reason=answer.reason)
         self._results.submit([_Sent(call, answer, move)])

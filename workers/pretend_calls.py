@@ -22,7 +22,7 @@ from shared.ids import new_id
 from shared.lifecycle import REPORTED, TRANSITIONS
 from shared.sealing import Unsealable
 from shared.services import Services, timing_of
-from shared.verdict import Dialed, after_dial
+from shared.verdict import after_dial
 from shared.voice_api import callflow, pretence
 from shared.voice_api.codes import Disposition, Reason, Verdict
 from shared.voice_api.events import glance
@@ -130,16 +130,7 @@ class PretendCalls:
         )
 
     def _result(self, call: ClaimedCall, answer: Verdict) -> dial.DialResult:
-        dialed = Dialed(
-            message_id=call.message_id,
-            attempt_id=call.attempt_id,
-            number=call.number,
-            valid_until=call.valid_until,
-            speaking_s=call.plays * call.seconds_per_play,
-            deadline=call.deadline,
-            may_redial=call.may_redial,
-        )
-        move = after_dial(dialed, answer, self._timing, now=call.now, luck=random.random())  # noqa: S311  jitter
+        move = after_dial(call.dialed(), answer, self._timing, now=call.now, luck=random.random())  # noqa: S311  jitter
         return dial.DialResult(
             attempt_id=call.attempt_id,
             disposition=answer.disposition,

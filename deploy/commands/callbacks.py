@@ -22,9 +22,10 @@ def resend(callback_id: str) -> None:
     from shared.db.queries import callbacks as queries
 
     with open_transaction() as connection:
+        before = queries.state_of(connection, callback_id)
         if not queries.resend(connection, callback_id):
             raise Problem(f"there is no parked or done callback {callback_id!r}")
-        note(connection, "callback.resend", callback_id)
+        note(connection, "callback.resend", callback_id, {"state": "due"}, before={"state": before})
     click.echo(f"callback {callback_id} is due again")
 
 
@@ -50,7 +51,8 @@ def recover(provider: str, since: str, until: str | None, yes: bool) -> None:  #
         click.confirm("Send them again?", abort=True)
     with open_transaction() as connection:
         recovered = queries.recover(connection, provider_id, first, last)
-        note(connection, "callback.recover", provider_id, {"since": first, "until": last, "count": recovered})
+        after = {"since": first, "until": last, "count": recovered}
+        note(connection, "callback.recover", provider_id, after, before={"parked": count})
     click.echo(f"{recovered} callbacks are due again")
 
 

@@ -6,13 +6,15 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+
+from shared.as_json import json_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -27,10 +29,9 @@ WRONG_USE: Final = 2
 #: The settings of a running `ringpost dev`, in its data folder.
 DEV_ENVIRONMENT: Final = "dev.env"
 _UNKNOWN_TABLE: Final = "42P01"
+_LONGEST_ACTOR: Final = 64
 #: Reports may scan whole tables.
 _STATEMENT_TIMEOUT_S: Final = 120
-#: Objects whose member names are the provider's or the feed's own.
-_VERBATIM: Final = frozenset({"metadata", "facts"})
 
 
 class Problem(click.ClickException):
@@ -117,18 +118,19 @@ def note(
     connection: Connection, action: str, target: str, after: Any = None, *, before: Any = None, by: str | None = None
 ) -> None:
     """Write into the audit log who changed what, and from what to what; *by* is somebody else than who runs this."""
-    from shared.db.queries import providers
+    from shared.db.queries import audit_log
 
-    texts = [None if value is None else json.dumps(json_of(value)) for value in (before, after)]
-    providers.audit(connection, actor=by or actor(), action=action, target=target, before=texts[0], after=texts[1])
+    audit_log.note(connection, by or actor(), action, target, before=before, after=after)
 
 
 def actor() -> str:
-    """The operating system's name for whoever runs this command."""
+    """Whoever runs this command: the operating system's name, behind the one that RINGPOST_ACTOR claims."""
     try:
-        return getpass.getuser()
+        user = getpass.getuser()
     except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+        user = f"uid {os.getuid()}"
+    claimed = " ".join(os.environ.get("RINGPOST_ACTOR", "").split())[:_LONGEST_ACTOR]
+    return f"{claimed} ({user})" if claimed else user
 
 
 def json_option(command: F) -> F:
@@ -139,28 +141,6 @@ def json_option(command: F) -> F:
 def print_json(value: Any) -> None:
     """Print *value* as JSON: members in camelCase, times as the API writes them."""
     click.echo(json.dumps(json_of(value), indent=2, ensure_ascii=False))
-
-
-def json_of(value: Any) -> Any:
-    """*value* made of what JSON knows; field names become camelCase and a final ``_s`` ``Seconds``."""
-    from shared.times import rfc3339
-
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    if isinstance(value, Mapping):
-        return {_camel(name): item if name in _VERBATIM else json_of(item) for name, item in value.items()}
-    if isinstance(value, float):
-        return round(value, 3)
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return [json_of(item) for item in value]
-    return value
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    if rest and rest[-1] == "s":
-        rest[-1] = "seconds"
-    return first + "".join(word.capitalize() for word in rest)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -190,13 +170,3 @@ def shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(shown, value)) or "-"
     return str(value)
-
-
-def age(seconds: float | None) -> str:
-    """Seconds as people say them: ``2.3 s``, ``5 min``, ``3 h``, ``4 d``."""
-    if seconds is None:
-        return "-"
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.1f} s"

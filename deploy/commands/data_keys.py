@@ -83,7 +83,7 @@ def rotate_data(context: click.Context, as_json: bool) -> None:  # noqa: FBT001
         done.spooled = _spooled(settings.spool_dir, sealer.header)
         counts = done.resealed | {"unopened": sum(map(len, done.unopened.values()))}
         with database.transaction() as connection:
-            note(connection, "key.rotate_data", "data key", counts)
+            note(connection, "key.rotate_data", "data key", counts, before={"sealed_by": "either key"})
     if as_json:
         told = {"resealed": done.resealed, "unopened": done.unopened, "spooled": done.spooled}
         print_json(told | {"old_key_may_go": done.is_whole})

@@ -78,7 +78,8 @@ def _rotated(connection: Connection, data_key: str, endpoint_id: str, at_once: b
     rotated = queries.rotate_secret(connection, endpoint_id, sealed, provider_id=None, at_once=at_once)
     if rotated is None:
         raise _missing(endpoint_id)
-    note(connection, "endpoint.rotate_secret", endpoint_id, {"old_secret_until": rotated.old_secret_until})
+    states = rotated.states
+    note(connection, "endpoint.rotate_secret", endpoint_id, states["after"], before=states["before"])
     return secret, rotated
 
 
@@ -92,7 +93,13 @@ def disable(endpoint_id: str) -> None:
         parked = queries.disable(connection, endpoint_id, "disabled by an operator")
         if parked is None:
             raise _unchanged(connection, endpoint_id, "is disabled already")
-        note(connection, "endpoint.disable", endpoint_id, {"parked": parked})
+        note(
+            connection,
+            "endpoint.disable",
+            endpoint_id,
+            {"disabled": True, "parked": parked},
+            before={"disabled": False},
+        )
     click.echo(f"endpoint {endpoint_id} is disabled; {parked} callbacks are parked")
 
 
@@ -105,7 +112,7 @@ def enable(endpoint_id: str) -> None:
     with open_transaction() as connection:
         if not queries.enable(connection, endpoint_id):
             raise _unchanged(connection, endpoint_id, "is not disabled")
-        note(connection, "endpoint.enable", endpoint_id)
+        note(connection, "endpoint.enable", endpoint_id, {"disabled": False}, before={"disabled": True})
     click.echo(f"endpoint {endpoint_id} is enabled; what was parked: `ringpost callbacks recover`")
 
 

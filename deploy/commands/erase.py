@@ -62,7 +62,7 @@ def erase(context: click.Context, provider: str | None, as_json: bool) -> None: 
         counts = {"canceled": done.canceled, **done.counts}
         counts["webhooks"] += webhooks
         with database.transaction() as connection:
-            note(connection, "number.erase", provider_id or "everybody", counts)
+            note(connection, "number.erase", provider_id or "everybody", counts, before={"erased": False})
     left = {"under_way": done.under_way, "webhooks_waiting": waiting, "suppressions_kept": done.suppressions}
     if as_json:
         print_json(counts | left)

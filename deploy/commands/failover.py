@@ -87,7 +87,8 @@ def _all(
     for start in range(0, len(found), _PAGE):
         with open_transaction() as connection:
             changed = change(connection, found[start : start + _PAGE])
-            note(connection, f"failover.{action}", f"{changed} messages", {"ids": found[start : start + _PAGE]})
+            page = found[start : start + _PAGE]
+            note(connection, f"failover.{action}", f"{changed} messages", {"ids": page}, before={"held": len(page)})
         done += changed
     click.echo(f"{action}: {done}" + (f"; {len(found) - done} were too late" if done < len(found) else ""))
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     _Change = Callable[[Connection, Any], bool]
 
 _LIMIT = 1000
+#: What the audit log says that they were, and are.
+_SET_ASIDE: Final = {"callback": "parked", "event": "set aside", "spool": "parked", "message": "held"}
+_DONE: Final = {"resend": "due", "discard": "given up"}
 _SPOOLED: Final = re.compile(r"spool_[\w.]+[.]parked")
 
 
@@ -142,7 +145,7 @@ def _each(
                 done = changes[kind](connection, int(id_) if kind == "event" else id_)
             if not done:
                 raise Problem(f"{id_} is not set aside; nothing is changed")
-            note(connection, f"{kind}.{action}", id_)
+            note(connection, f"{kind}.{action}", id_, {"state": _DONE[action]}, before={"state": _SET_ASIDE[kind]})
     for file in files:
         change_file(file)
     click.echo(f"{action}: {len(ids)}")

@@ -252,5 +252,5 @@ def disable(name_or_id: str) -> None:
         provider_id = find_provider(connection, name_or_id)
         if not queries.disable_provider(connection, provider_id):
             raise Problem(f"provider {name_or_id} is disabled already")
-        note(connection, "provider.disable", provider_id)
+        note(connection, "provider.disable", provider_id, {"disabled": True}, before={"disabled": False})
     click.echo(f"provider {provider_id} is disabled")

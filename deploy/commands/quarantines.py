@@ -54,5 +54,5 @@ def release(quarantine_id: str) -> None:
         if released is None:
             raise Problem(f"no quarantine in force is called {quarantine_id!r}: see `ringpost quarantines list`")
         before = {"range": released.prefix_masked, "provider": released.provider_id, "why": released.why}
-        note(connection, "quarantine.release", quarantine_id, before=before)
+        note(connection, "quarantine.release", quarantine_id, {"released": True}, before=before)
     click.echo(f"{released.prefix_masked} is called again, within 2 seconds in every process")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +10,6 @@ import click
 
 from deploy.commands.console import (
     BAD_NEWS,
-    age,
     json_option,
     load_settings,
     open_database,
@@ -18,17 +17,11 @@ from deploy.commands.console import (
     print_json,
     print_table,
 )
-from shared.alarms import LATE_S, ringing
+from shared.times import age
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from shared.settings import Settings
 
-#: Alarms that the tables tell more of.
-_TOLD: Final = frozenset(
-    {"sweeper_silent", "breaker_open", "message_overdue", "callback_overdue", "webhook_overdue", "redis_away"}
-)
 _REDIS_TIMEOUT_S: Final = 2
 
 
@@ -50,6 +43,8 @@ def status(context: click.Context, as_json: bool) -> None:  # noqa: FBT001
 
     Exit code 1 on bad news: the sweeper silent, a breaker open, a row overdue by more than 30 s, no Redis.
     """
+    from shared.db.state import bad_news, gather
+
     settings = load_settings()
     with open_transaction(settings) as connection:
         state = gather(connection, settings)
@@ -80,27 +75,6 @@ def _vitals(settings: Settings) -> dict[str, Any]:
         return vitals.gather(database, client, settings.spool_dir, caps_of(pace_of(settings)))
 
 
-def gather(connection: Connection, settings: Settings) -> dict[str, Any]:
-    """Everything that PostgreSQL knows of the present; also what a status page needs."""
-    from shared.db import reports
-    from shared.services import pace_of
-
-    pace = pace_of(settings)
-    return {
-        "lanes": [dict(row) for row in reports.lanes(connection)],
-        "messages": [dict(row) for row in reports.open_messages(connection)],
-        "calls": {
-            "in_flight": reports.calls_in_flight(connection),
-            "cap": pace.max_in_flight,
-            **reports.limits(connection, pace),
-        },
-        "breakers": [dict(row) for row in reports.breakers(connection)],
-        "callbacks": [dict(row) for row in reports.callback_states(connection)],
-        "inbox": dict(reports.inbox(connection)),
-        "sweeper": {"silent_s": reports.sweeper_silence(connection)},
-    }
-
-
 def ask_redis(url: str) -> RedisState:
     """Whether Redis answers, and what it is."""
     import redis
@@ -114,27 +88,6 @@ def ask_redis(url: str) -> RedisState:
         return RedisState(reachable=False)
     version = info.get("valkey_version") or info.get("redis_version")
     return RedisState(reachable=True, version=str(version), eviction_policy=info.get("maxmemory_policy"))
-
-
-def bad_news(state: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each thing that somebody should look at."""
-    silent = state["sweeper"]["silent_s"]
-    if silent is None or silent > LATE_S:
-        since = "never was heard of" if silent is None else f"is silent for {age(silent)}"
-        yield f"the sweeper {since}: is `ringpost up` running?"
-    for row in state["breakers"]:
-        yield f"8x8 refuses {row['scope']} {row['name']} ({row['reason']}): `ringpost doctor` tells more"
-    for row in state["messages"]:
-        if (row["oldest_overdue_s"] or 0) > LATE_S:
-            yield f"a message in status {row['status']} is overdue by {age(row['oldest_overdue_s'])}"
-    for row in state["callbacks"]:
-        if row["state"] != "parked" and (row["oldest_s"] or 0) > LATE_S:
-            yield f"a callback in state {row['state']} is overdue by {age(row['oldest_s'])}"
-    if (state["inbox"]["oldest_overdue_s"] or 0) > LATE_S:
-        yield f"a webhook of 8x8 is overdue by {age(state['inbox']['oldest_overdue_s'])}"
-    if not state["redis"]["reachable"]:
-        yield "Redis does not answer: work goes on by the sweeper's rounds alone, more slowly"
-    yield from (sentence for name, sentence in ringing(state.get("vitals", {})) if name not in _TOLD)
 
 
 def _cut(calls: Mapping[str, Any], limit: str) -> str:

@@ -13,6 +13,8 @@ from deploy.commands.console import (
     Problem,
     json_option,
     load_settings,
+    note,
+    open_transaction,
     print_json,
     print_table,
 )
@@ -66,16 +68,36 @@ def register(base_url: str | None, replace: bool) -> None:  # noqa: FBT001
     if not base or not base.startswith(("http://", "https://")):
         raise Problem("--base-url or WEBHOOK_BASE_URL: needs this service's public http(s) address", WRONG_USE)
     api = _voice_api(settings)
+    before = _shown(api)
     urls = {type_: url_of(base, type_, settings) for type_ in TYPES}
     right = set() if replace else _right_types(api, urls)
     for type_ in TYPES:
         if type_ not in right:
             api.register_webhook(type_, urls[type_], settings.webhook_auth_token.get_secret_value())
     shown = _right_types(api, urls)
+    _note(settings, "webhook.register", before, _shown(api))
     for type_ in TYPES:
         if type_ not in shown:
             raise Problem(f"8x8 took the {type_} webhook but does not show it")
         click.echo(f"{type_} -> {shown_url(urls[type_])}{' (was registered already)' if type_ in right else ''}")
+
+
+def _shown(api: VoiceApi) -> dict[str, str]:
+    """What 8x8 has registered, by type, without a secret part of an address."""
+    return {webhook.type: shown_url(webhook.url) for webhook in api.webhooks()}
+
+
+def _note(settings: Settings, action: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """8x8 has changed already, so that a database that cannot be reached only costs the note."""
+    from shared.db.database import is_away
+
+    try:
+        with open_transaction(settings) as connection:
+            note(connection, action, "8x8", after, before=before)
+    except Exception as error:
+        if not is_away(error):
+            raise
+        click.echo("PostgreSQL cannot be reached: this is not noted in the audit log", err=True)
 
 
 def _right_types(api: VoiceApi, urls: Mapping[str, str]) -> set[str]:
@@ -108,7 +130,9 @@ def show(as_json: bool) -> None:  # noqa: FBT001
 @click.pass_context
 def remove(context: click.Context, types: tuple[str, ...], yes: bool) -> None:  # noqa: FBT001
     """Remove registrations at 8x8, both by default. Without VSS no outcome is ever reported."""
-    api = _voice_api(load_settings())
+    settings = load_settings()
+    api = _voice_api(settings)
+    before = _shown(api)
     wanted = [name.upper() for name in types] or list(TYPES)
     there = [webhook.type for webhook in api.webhooks() if webhook.type in wanted]
     if not there:
@@ -119,3 +143,4 @@ def remove(context: click.Context, types: tuple[str, ...], yes: bool) -> None:  
     for type_ in there:
         api.remove_webhook(type_)
         click.echo(f"{type_} is removed")
+    _note(settings, "webhook.remove", before, _shown(api))

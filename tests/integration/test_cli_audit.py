@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import text
 
 from shared import jobs
 from shared.broker import CONSUMER_NAME, connect
 from shared.db.conservation import CHECKS, SHOWN
 from shared.db.queries import moves, sweep
 from shared.lifecycle import Event, Move
+from tests.integration.cli_answers import as_json, execute
 
 
 @pytest.fixture(autouse=True)
@@ -31,18 +30,6 @@ def _workers(settings):
             name = CONSUMER_NAME.format(job.queue)
             stack.enter_context(connect(settings.redis_url, timeout_s=1, name=name)).ping()
         yield
-
-
-def execute(database, *statements):
-    with database.transaction() as connection:
-        for statement in statements:
-            result = connection.execute(text(statement))
-    return result
-
-
-def as_json(result, code=0):
-    assert result.exit_code == code, result.output
-    return json.loads(result.stdout)
 
 
 # status

@@ -5,24 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from sqlalchemy import text
 
 from shared.db.queries import claim, inbox
 from shared.db.queries.pacing import open_pace
 from shared.lifecycle import Lane
 from shared.pacing import Pace
-
-
-def execute(database, *statements):
-    with database.transaction() as connection:
-        for statement in statements:
-            result = connection.execute(text(statement))
-    return result
-
-
-def as_json(result, code=0):
-    assert result.exit_code == code, result.output
-    return json.loads(result.stdout)
+from tests.integration.cli_answers import as_json, execute
 
 
 def callback_ids(database):

@@ -153,6 +153,6 @@ def test_migrating_twice_does_nothing_the_second_time(ringpost, engines):
 def test_the_help_s_line_is_the_command_s_own(name):
     module, line = COMMANDS[name]
 
-    command = getattr(import_module(f"deploy.commands.{module}"), name)
+    command = getattr(import_module(f"deploy.commands.{module}"), name.replace("-", "_"))
 
     assert command.get_short_help_str(limit=200) == line

@@ -55,6 +55,21 @@ def test_registering_points_both_webhooks_here(at_8x8):
     assert registered(at_8x8) == URLS
 
 
+def test_who_changes_what_8x8_knows_is_noted(at_8x8, ringpost, database):
+    at_8x8("webhooks", "register")
+    at_8x8("webhooks", "remove", "VCA", "--yes")
+
+    noted = json.loads(ringpost("audit-log", "--action", "webhook", "--json").stdout)
+    away = at_8x8("webhooks", "remove", "--yes", DATABASE_URL="postgresql://127.0.0.1:1/nowhere")
+
+    assert [(row["action"], set(row["before"]), set(row["after"])) for row in noted] == [
+        ("webhook.remove", {"VSS", "VCA"}, {"VSS"}),
+        ("webhook.register", set(), {"VSS", "VCA"}),
+    ]
+    assert (away.exit_code, "not noted" in away.stderr) == (0, True)
+    assert registered(at_8x8) == {}
+
+
 def test_what_is_registered_already_stays_and_what_is_wrong_is_replaced(at_8x8, simulator):
     simulator.register_webhook("VSS", URLS["VSS"], "secret")
     simulator.register_webhook("VCA", "https://old.example/vca", "secret")

@@ -21,6 +21,7 @@ HASHES = {
     ("messages", "busy_destination"),
     ("messages", "destination_key"),
     ("messages", "fingerprint"),
+    ("operator_sessions", "token_hash"),
     ("past_messages", "fingerprint"),
     ("quarantines", "prefix_key"),
     ("suppressions", "destination_key"),

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from deploy.supervisor import Process, Supervisor
+from tests.integration.vanishing import all_vanish
 
 PATIENCE = 10  # s
 SLEEPER = ["sleep", "1000"]
@@ -64,23 +65,6 @@ def supervise(out, deaths):
     yield start
     for supervisor in started:
         supervisor.kill()
-
-
-def is_gone(pid):
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def all_vanish(pids):
-    """Nobody tells us about processes that are not our children, so look often."""
-    deadline = time.monotonic() + PATIENCE
-    while not all(map(is_gone, pids)):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def test_output_comes_line_by_line_behind_its_process_name(supervise, out):

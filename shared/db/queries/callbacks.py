@@ -224,6 +224,13 @@ FROM feed_events f WHERE f.event_id = c.event_id AND c.state IN ('parked', 'done
 """
 
 
+def state_of(connection: Connection, callback_id: str) -> str | None:
+    """Where a callback stands; None when there is no such callback."""
+    found = text("SELECT state FROM callbacks WHERE callback_id = :id")
+    state: str | None = connection.execute(found, {"id": callback_id}).scalar()
+    return state
+
+
 def resend(connection: Connection, callback_id: str) -> bool:
     """Make one callback due again, from the schedule's start; False when there is none to resend."""
     row = connection.execute(

@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.lifecycle import Lane
 from shared.stops import Stop
+from shared.verdict import Dialed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,18 @@ class ClaimedCall:
     valid_until: datetime
     now: datetime  # the database's clock at the claim
     is_suppressed: bool = False  # not to be called
+
+    def dialed(self) -> Dialed:
+        """What 8x8's answer to it is judged by."""
+        return Dialed(
+            message_id=self.message_id,
+            attempt_id=self.attempt_id,
+            number=self.number,
+            valid_until=self.valid_until,
+            speaking_s=self.plays * self.seconds_per_play,
+            deadline=self.deadline,
+            may_redial=self.may_redial,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,17 +33,28 @@ class Rotated:
     endpoint_id: str
     url: str
     old_secret_until: datetime | None  # None: the secret before counts no more
+    old_secret_until_before: datetime | None
+
+    @property
+    def states(self) -> dict[str, dict[str, Any]]:
+        """For the audit log: never a secret."""
+        was, is_now = self.old_secret_until_before, self.old_secret_until
+        return {"before": {"old_secret_until": was}, "after": {"old_secret_until": is_now}}
 
 
 # Rotated again within the overlap, the newer secret is replaced and the oldest stays: whoever lost the answer to the
 # first time, or the secret in it, still has a receiver that works.
 _ROTATE: Final = text("""
-UPDATE endpoints SET
-  old_secret = CASE WHEN :at_once THEN NULL WHEN old_secret_until > now() THEN old_secret ELSE secret END,
+WITH was AS (
+  SELECT endpoint_id, secret, old_secret, old_secret_until FROM endpoints
+  WHERE endpoint_id = :id AND (CAST(:provider_id AS text) IS NULL OR provider_id = :provider_id) FOR UPDATE
+)
+UPDATE endpoints e SET
+  old_secret = CASE WHEN :at_once THEN NULL WHEN was.old_secret_until > now() THEN was.old_secret ELSE was.secret END,
   old_secret_until = CASE WHEN NOT :at_once THEN now() + :overlap_s * interval '1 second' END,
   secret = :sealed
-WHERE endpoint_id = :id AND (CAST(:provider_id AS text) IS NULL OR provider_id = :provider_id)
-RETURNING endpoint_id, url, old_secret_until
+FROM was WHERE e.endpoint_id = was.endpoint_id
+RETURNING e.endpoint_id, e.url, e.old_secret_until, was.old_secret_until AS old_secret_until_before
 """)
 
 

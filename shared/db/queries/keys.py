@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, text
 
-from shared.db.queries.providers import audit
+from shared.db.queries import audit_log
 from shared.keys import MOST_KEYS, MadeKey
 from shared.lifecycle import Mode
 
@@ -95,7 +94,7 @@ def create(connection: Connection, key: MadeKey, terms: Terms, *, actor: str) ->
     if connection.execute(_CREATE, row).scalar_one():
         raise AlreadyOver
     made = connection.execute(_ONE, {"key_id": key.key_id}).mappings().one()
-    audit(connection, actor=actor, action="key.create", target=key.key_id, after=_noted(made))
+    audit_log.note(connection, actor, "key.create", key.key_id, after=_noted(made))
     return made
 
 
@@ -118,13 +117,13 @@ def revoke(connection: Connection, key_id: str, *, actor: str) -> bool:
     if before is None or connection.execute(_REVOKE, {"key_id": key_id}).rowcount == 0:
         return False
     after = find(connection, key_id)
-    audit(connection, actor=actor, action="key.revoke", target=key_id, before=_noted(before), after=_noted(after))
+    audit_log.note(connection, actor, "key.revoke", key_id, before=_noted(before), after=_noted(after))
     return True
 
 
-def _noted(row: RowMapping | None) -> str:
+def _noted(row: RowMapping | None) -> dict[str, Any] | None:
     names = ("provider_id", "mode", "name", "expires_at", "state")
-    return json.dumps({name: row[name] for name in names} if row is not None else None, default=str)
+    return None if row is None else {name: row[name] for name in names}
 
 
 _USED: Final = text("""

@@ -161,22 +161,3 @@ def revoke_key(connection: Connection, key_id: str) -> bool:
         .values(revoked_at=text("now()"))
     )
     return done.rowcount == 1
-
-
-_AUDIT: Final = text("""
-INSERT INTO audit_log (actor, action, target, before, after)
-VALUES (:actor, :action, :target, CAST(:before AS jsonb), CAST(:after AS jsonb))
-""")
-
-
-def audit(
-    connection: Connection,
-    *,
-    actor: str,
-    action: str,
-    target: str,
-    before: str | None = None,
-    after: str | None = None,
-) -> None:
-    """Note who changed what; *before* and *after* are JSON."""
-    connection.execute(_AUDIT, {"actor": actor, "action": action, "target": target, "before": before, "after": after})

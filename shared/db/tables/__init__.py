@@ -5,6 +5,7 @@ The schema defends itself: a CHECK ties final statuses to ``finished_at``, ``due
 one query can prove that each message is final, or open with a due time.
 """
 
+from shared.db.tables.access import OPERATOR_SESSIONS, OPERATORS
 from shared.db.tables.base import METADATA
 from shared.db.tables.callbacks import CALLBACKS, DELIVERY_ATTEMPTS, FEED_EVENTS
 from shared.db.tables.exports import LOG_EXPORTS, LOG_LOOKUPS
@@ -43,6 +44,8 @@ __all__ = [
     "LOG_LOOKUPS",
     "MESSAGES",
     "METADATA",
+    "OPERATORS",
+    "OPERATOR_SESSIONS",
     "OUTCOMES",
     "PAST_MESSAGES",
     "PROVIDERS",
