@@ -333,7 +333,7 @@ def two_processes(stage, tmp_path):
             environment = os.environ | environment_of(stage.site.settings) | fleet.program_paths()
             log = stack.enter_context((tmp_path / f"{port}.log").open("w"))
             process = stack.enter_context(
-                subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+                subprocess.Popen(command.split(), env=environment, stdout=log, stderr=subprocess.STDOUT)
             )
             stack.callback(process.kill)  # what works for it ends with it
             urls.append(f"http://127.0.0.1:{port}")
