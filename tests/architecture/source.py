@@ -27,21 +27,28 @@ def tree(module: str) -> ast.Module:
     return ast.parse((ROOT / module).read_text(), module)
 
 
-def imports(module: str) -> set[str]:
+@cache
+def nodes(module: str) -> tuple[ast.AST, ...]:
+    """Every node of the tree; walking it takes longer than reading it."""
+    return tuple(ast.walk(tree(module)))
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
     """Every module that *module* imports, at its top or inside a function, dotted."""
     found: set[str] = set()
-    for node in ast.walk(tree(module)):
+    for node in nodes(module):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: imports are absolute"
             found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def functions(module: str) -> Iterator[tuple[str, Function]]:
     """Every function and method of the module with its name, nested ones too."""
-    for node in ast.walk(tree(module)):
+    for node in nodes(module):
         if isinstance(node, Function):
             yield node.name, node
 

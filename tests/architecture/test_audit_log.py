@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from tests.architecture.source import ROOT, modules, tree
+from tests.architecture.source import ROOT, modules, nodes
 
 #: What begins something, or changes nothing.
 BEGINNINGS = {
@@ -19,7 +19,7 @@ def noted():
     for module in modules("deploy", "ingress", "shared"):
         if not re.search(r"audit_log\.note\(|import .*\bnote\b|^    note,$", (ROOT / module).read_text(), re.MULTILINE):
             continue
-        for node in ast.walk(tree(module)):
+        for node in nodes(module):
             if isinstance(node, ast.Call) and (place := _place(node.func)) is not None:
                 action = node.args[place]
                 text = action.value if isinstance(action, ast.Constant) else ast.unparse(action)

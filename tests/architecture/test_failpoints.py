@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 
 from shared.failpoints import FAILPOINTS, NAMES
-from tests.architecture.source import modules, tree
+from tests.architecture.source import modules, nodes
 
 #: Where the steps are; a name's first word is its step's.
 FILES = {
@@ -27,8 +27,8 @@ def places():
     """Each call of ``failpoints.hit``: its name, the file, and whether it is a statement of its own."""
     found = defaultdict(list)
     for module in modules("ingress", "workers", "shared"):
-        alone = {id(node.value) for node in ast.walk(tree(module)) if isinstance(node, ast.Expr)}
-        for node in ast.walk(tree(module)):
+        alone = {id(node.value) for node in nodes(module) if isinstance(node, ast.Expr)}
+        for node in nodes(module):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "failpoints.hit":
                 found[ast.literal_eval(node.args[0])].append((module, id(node) in alone))
     return found
@@ -61,7 +61,7 @@ def test_nobody_imports_the_function_itself_as_it_may_be_another_one():
     by_name = {
         module
         for module in modules()
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.ImportFrom) and node.module == "shared.failpoints"
         for alias in node.names
         if alias.name == "hit"

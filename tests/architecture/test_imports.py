@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.source import ROOT, imports, modules, tree
+from tests.architecture.source import ROOT, imports, modules, nodes
 
 MAY_IMPORT = {
     "shared": {"shared"},
@@ -132,7 +132,7 @@ def test_a_pure_file_imports_none_of_our_files_that_are_not_pure(module):
 
 @pytest.mark.parametrize("module", PURE)
 def test_a_pure_file_asks_no_clock_and_no_chance(module):
-    called = {ast.unparse(node.func) for node in ast.walk(tree(module)) if isinstance(node, ast.Call)}
+    called = {ast.unparse(node.func) for node in nodes(module) if isinstance(node, ast.Call)}
 
     assert called & IMPURE_CALLS == set()
 
@@ -142,7 +142,7 @@ def test_no_other_file_asks_the_clock_of_its_machine():
     asking = {
         module
         for module in modules("ingress", "workers", "shared")
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.Attribute) and ast.unparse(node) in names
     }
 

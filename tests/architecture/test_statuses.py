@@ -6,7 +6,7 @@ import ast
 import re
 
 from shared.lifecycle import Status
-from tests.architecture.source import modules, tree
+from tests.architecture.source import modules, nodes, tree
 
 #: Files that may compare statuses: the table, the verdicts, and the statements.
 DECIDES = ("shared/lifecycle.py", "shared/verdict.py", "shared/matching.py", "shared/db/")
@@ -22,7 +22,7 @@ def test_no_other_file_compares_a_message_with_a_status():
     compared = [
         f"{module}:{node.lineno}: {ast.unparse(node)}"
         for module in PRODUCT
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.Compare) and any(_names_a_status(side) for side in (node.left, *node.comparators))
     ]
 
@@ -33,7 +33,7 @@ def test_no_other_file_matches_on_a_status():
     matched = [
         f"{module}:{node.lineno}"
         for module in PRODUCT
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.MatchValue) and _names_a_status(node)
     ]
 
