@@ -156,14 +156,14 @@ def test_latencies_are_of_the_first_call_and_of_the_last_summary():
 
 
 def test_the_well_wait_apart_from_the_hostile_and_round_from_round():
-    names = ["control0-00007", "hostile1-00007", "hostile1-00008", "hostile1-00011", "warm-00000"]
+    names = ["control0-00007", "hostile1-00007", "hostile1-00008", "hostile1-00011", "hostile2-00000", "warm-00000"]
     rows = tuple(row(name) for name in names)
     deliveries = tuple(told(name, 1003.0 + place) for place, name in enumerate(names))
     evidence = Evidence(history=(), sessions=(), deliveries=deliveries, rows=rows, attempts=())
 
-    assert waits(evidence, "control", 8) == [0.0]
-    assert waits(evidence, "hostile", 8) == [1.0, 3.0]
-    assert [is_of_the_well(name, 8) for name in names] == [True, True, False, True, True]
+    assert waits(evidence, "control", 8) == [[0.0]]
+    assert waits(evidence, "hostile", 8) == [[1.0, 3.0], [4.0]]
+    assert [is_of_the_well(name, 8) for name in names] == [True, True, False, True, True, True]
 
 
 def test_a_peak_is_what_the_kernel_has_seen():

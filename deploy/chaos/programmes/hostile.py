@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 from sqlalchemy import text
@@ -22,7 +23,7 @@ _WELL: Final = 8
 _QUICK: Final = 275  # messages of each round
 _FULL: Final = 1100
 _QUICK_TURNS: Final = 1
-_FULL_TURNS: Final = 4
+_FULL_TURNS: Final = 9
 _RATE: Final = 55.0  # messages a second, whoever sends them: more traffic alone would make them wait
 _CONTROL: Final = "control"
 _HOSTILE: Final = "hostile"
@@ -78,11 +79,11 @@ def _measure(drill: Drill) -> None:
     evidence = drill.gather()
     p99: dict[str, float] = {}
     for kind in _KINDS:
-        found = sorted(waits(evidence, kind, _WELL))
-        p99[kind] = percentile(found, 0.99)
-        drill.measure(f"{kind}: callbacks of the well", len(found))
-        drill.measure(f"{kind}: p50, ms", 1000 * percentile(found, 0.5))
-        drill.measure(f"{kind}: p99, ms", 1000 * p99[kind])
+        rounds = [sorted(found) for found in waits(evidence, kind, _WELL)]
+        p99[kind] = median(percentile(found, 0.99) for found in rounds)
+        drill.measure(f"{kind}: callbacks of the well", sum(map(len, rounds)))
+        drill.measure(f"{kind}: p50 of a round, ms", 1000 * median(percentile(found, 0.5) for found in rounds))
+        drill.measure(f"{kind}: p99 of a round, ms", 1000 * p99[kind])
     drill.measure("callback p99, hostile / control", p99[_HOSTILE] / p99[_CONTROL], _WORSE)
     drill.measure("callbacks of the well, doubled", _doubled(evidence), 0)
     known = {"since": drill.since}
@@ -96,20 +97,17 @@ def is_of_the_well(message_id: str, well: int) -> bool:
     return int(place) % (well if prefix.startswith(_CONTROL) else well + HOSTILE) < well
 
 
-def waits(evidence: Evidence, kind: str, well: int) -> list[float]:
-    """Seconds from a final status to its first callback, of the well ones in rounds of a kind."""
+def waits(evidence: Evidence, kind: str, well: int) -> list[list[float]]:
+    """Seconds from a final status to its first callback, of the well ones in each round of a kind."""
     told: dict[str, float] = {}
     for one in evidence.deliveries:
         if one.type in FINAL_EVENT_TYPES:
             told[one.message_id] = min(one.at, told.get(one.message_id, one.at))
-    return [
-        told[row.message_id] - row.finished_at
-        for row in evidence.rows
-        if row.finished_at is not None
-        and row.message_id in told
-        and row.message_id.startswith(kind)
-        and is_of_the_well(row.message_id, well)
-    ]
+    rounds: dict[str, list[float]] = defaultdict(list)
+    for row in evidence.rows:
+        if row.finished_at is not None and row.message_id in told and is_of_the_well(row.message_id, well):
+            rounds[row.message_id.rpartition("-")[0]].append(told[row.message_id] - row.finished_at)
+    return [found for prefix, found in rounds.items() if prefix.startswith(kind)]
 
 
 def _peaks_mib(drill: Drill) -> dict[str, float]:
