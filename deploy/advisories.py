@@ -40,6 +40,9 @@ def judge(report: dict[str, Any]) -> tuple[int, list[str]]:
 
 
 if __name__ == "__main__":
-    code, found = judge(json.load(sys.stdin))
+    try:
+        code, found = judge(json.load(sys.stdin))
+    except (ValueError, LookupError, TypeError) as error:
+        code, found = UNKNOWN, [f"the report cannot be read: {error!r}"]
     print("\n".join(found))
     sys.exit(code)

@@ -182,6 +182,9 @@ def check_settings(settings: Settings) -> list[Check]:
     if settings.legacy_admin_auth:
         remedy = "Unset LEGACY_ADMIN_AUTH once every provider has a key of its own."
         checks.append(Check("legacy login", Grade.WARNING, "the webhook secret opens the API, too", remedy))
+    if settings.trusted_proxies == 0 and (settings.webhook_base_url or "").startswith("https:"):
+        remedy = "Set TRUSTED_PROXIES to the number of proxies in front; failed logins are held back by address."
+        checks.append(Check("proxies", Grade.WARNING, "https ends in front, and no proxy is trusted", remedy))
     return checks
 
 

@@ -17,7 +17,9 @@ from shared import callback
 from shared.db.database import DatabaseAway
 from shared.db.queries import audit_log, endpoints
 from shared.db.queries.endpoints import Rotated
+from shared.db.queries.providers import KeyOwner
 from shared.ids import is_id
+from shared.lifecycle import Mode
 from shared.times import rfc3339
 
 T = TypeVar("T")
@@ -29,13 +31,13 @@ def endpoint_routes(site: Site) -> Blueprint:
 
     @routes.get("/v1/endpoints")
     def mine() -> Response:
-        owner = site.providers.owner(request)
+        owner = _owner(site)
         rows = _run(site, lambda c: endpoints.listed(c, owner.provider_id))
         return json_answer(to_json({"data": [_resource(row) for row in rows]}))
 
     @routes.post("/v1/endpoints/<id_>/secret/rotate")
     def rotate(id_: str) -> Response:
-        owner = site.providers.owner(request)
+        owner = _owner(site)
         if not is_id("ep", id_):
             raise _missing()
         secret = callback.new_secret(secrets.token_bytes(callback.SECRET_BYTES))
@@ -54,6 +56,14 @@ def endpoint_routes(site: Site) -> Blueprint:
         return json_answer(to_json(told))
 
     return routes
+
+
+def _owner(site: Site) -> KeyOwner:
+    """Whose endpoints they are. Their secrets sign what is told of live messages: test keys have no part in them."""
+    owner = site.providers.owner(request)
+    if owner.mode is Mode.TEST:
+        raise Problem("forbidden", "A test key cannot see or change endpoints.")
+    return owner
 
 
 def _resource(row: dict[str, Any]) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def _seen_by(owner: KeyOwner) -> Mode | None:
 
 
 def _actor(owner: KeyOwner) -> str:
-    return f"provider:{owner.provider_id}"
+    return owner.key_id
 
 
 def _shown(row: RowMapping, owner: KeyOwner) -> dict[str, Any]:

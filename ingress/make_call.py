@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from ingress import admission, bodies, gate, placements
 from ingress.lean import json_answer
-from ingress.problems import MemberError, Problem, invalid, unknown_member
+from ingress.problems import MOST_ERRORS, MemberError, Problem, invalid, unknown_member
 from ingress.site import Site
 from shared import failpoints, phone
 from shared.db.database import DatabaseAway
@@ -75,7 +75,8 @@ def make_call_routes(site: Site) -> Blueprint:
 def _calls(body: Any) -> list[Any]:
     unknown = [name for name in body if name != "calls"] if isinstance(body, dict) else []
     if unknown:
-        raise invalid([MemberError(name, unknown_member(name, ["calls"], of="request")) for name in unknown])
+        shown = unknown[:MOST_ERRORS]
+        raise invalid([MemberError(name, unknown_member(name, ["calls"], of="request")) for name in shown])
     calls = body.get("calls") if isinstance(body, dict) else None
     if not isinstance(calls, list) or not 1 <= len(calls) <= _MAX_BATCH:
         raise invalid([MemberError("calls", f"must be an array of 1 to {_MAX_BATCH} make-call bodies")])

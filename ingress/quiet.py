@@ -49,8 +49,9 @@ def _end_in(zone: tzinfo, at: datetime, hours: QuietHours) -> datetime:
     if not is_quiet:
         return at
     day = local.date() + timedelta(days=over_midnight and is_late)
-    # By the zone's clock, which may be set forward or back in between.
-    return datetime.combine(day, hours.end, tzinfo=zone).astimezone(at.tzinfo)
+    # By the zone's clock, which may be set forward or back in between; an hour may come twice.
+    ends = [datetime.combine(day, hours.end.replace(fold=fold), tzinfo=zone).astimezone(at.tzinfo) for fold in (0, 1)]
+    return next((end for end in ends if end > at), at)
 
 
 @lru_cache(maxsize=300)

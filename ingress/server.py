@@ -94,7 +94,7 @@ class Server:
         #: Requests whose bodies are not all here, in the order they came, each with the loop's time of that, and what
         #: ends its wait.
         self._sending: dict[HTTPProtocol, tuple[float, Any]] = {}
-        self._on_its_way = 0  # bytes of long bodies
+        self._on_its_way = {False: 0, True: 0}  # bytes of long bodies, and of those to the webhooks
         self._is_leaving = False
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -151,10 +151,11 @@ class Server:
             return b""  # the app sees what it was announced to be
         size = limit if announced is None else _number(announced)
         held = size if size > _LONG else 0
-        if held and self._on_its_way + held > _MOST_ON_ITS_WAY:
+        sender = path.startswith(PREFIX)  # strangers' bodies must not keep 8x8's out
+        if held and self._on_its_way[sender] + held > _MOST_ON_ITS_WAY:
             protocol.response_bytes(*_REFUSED.answer())
             return None
-        self._on_its_way += held
+        self._on_its_way[sender] += held
         try:
             if announced is None:
                 body = await self._pieces(protocol, limit)
@@ -165,7 +166,7 @@ class Server:
         except (ProtocolClosed, asyncio.CancelledError):
             body = None
         finally:
-            self._on_its_way -= held
+            self._on_its_way[sender] -= held
             is_awaited = self._sending.pop(protocol, None) is not None
         if body is None and is_awaited:
             _refuse(protocol, _BROKEN)
@@ -271,6 +272,8 @@ def environ_of(scope: Scope, path: str, headers: Headers, body: bytes) -> WSGIEn
         "wsgi.run_once": False,
     }
     for name, value in headers.items():
+        if "_" in name:  # CGI cannot tell X_Forwarded_For from X-Forwarded-For, which proxies answer for
+            continue
         key = _key(name)
         environ[key] = f"{environ[key]},{value}" if key in environ else value
     environ.setdefault("CONTENT_LENGTH", str(len(body)))

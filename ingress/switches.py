@@ -72,7 +72,8 @@ class Switches:
         """
         known = self._known.value
         begins = scheduled_at.timestamp() if scheduled_at else now
-        if known.stops and (stop := covering(known.stops, called)) and not _is_over(stop, begins):
+        standing = [stop for stop in known.stops if not _is_over(stop, begins)]
+        if standing and (stop := covering(standing, called)):
             raise _stopped(stop, now)
         full = known.exhausted
         if (full.is_all or called.provider_id in full.providers) and begins < full.midnight:

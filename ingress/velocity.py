@@ -21,6 +21,8 @@ from shared.sending_rules import Limit
 
 #: Numbers and counts that are remembered here at most.
 MOST_NUMBERS: Final = 20_000
+#: Moments told to Redis in one go: all that gathered while it was away would keep it busy for seconds.
+_TOLD_AT_ONCE: Final = 500
 MOST_COUNTS: Final = 10_000
 #: Moments of one number that are worth keeping.
 MOST_MOMENTS: Final = 1000
@@ -138,10 +140,10 @@ class Velocity:
                     count.total = max(count.untold, count.total - 1)
 
     def untold(self) -> Untold:
-        """What is to be told, once."""
+        """What is to be told, once; of much the oldest part, as Redis does nothing else meanwhile."""
         with self._lock:
-            told = Untold(self._untold_moments)
-            self._untold_moments = []
+            told = Untold(self._untold_moments[:_TOLD_AT_ONCE])
+            del self._untold_moments[:_TOLD_AT_ONCE]
             for key in self._untold_counts:
                 count = self._counts.get(key)
                 if count is not None and count.untold:

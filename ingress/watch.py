@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -87,17 +86,15 @@ class Watch:
         """A message was stored."""
         self._waiting.append(seen)
 
-    def candidates(self, now: float, looked_at: Iterable[tuple[str, bytes]] = ()) -> list[Candidate]:
-        """Ranges with a sample, the fullest first; *looked_at* are none any more."""
-        passed = set(looked_at)
+    def candidates(self, now: float) -> list[Candidate]:
+        """Ranges with a sample."""
         with self._lock:
             while self._waiting:
                 self._take(self._waiting.popleft())
             return [
                 self._candidate(provider, sample)
                 for key, sample in self._samples.items()
-                if key not in passed
-                and sample.first.mode != "off"
+                if sample.first.mode != "off"
                 and (provider := self._providers.get(key[0])) is not None
                 and _forget(sample.kept, now)
             ]

@@ -1,7 +1,8 @@
 """
 What operators have stopped, and whether that covers a message. Pure.
 
-A *stop* is a kill switch: while it stands, no call that it covers is placed, and no such message is taken in.
+A *stop* is a kill switch: while it stands, no call that it covers is placed, and no such message is taken in (of a
+lane they are, and wait).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Scope(StrEnum):
 HELD: Final = frozenset({Scope.SOURCE, Scope.COUNTRY, Scope.PREFIX})
 
 _BREADTH: Final = {scope: place for place, scope in enumerate(Scope)}
-_PREFIX: Final = re.compile(r"\+[1-9][0-9]{0,14}")
+_PREFIX: Final = re.compile(r"\+[1-9][0-9]{0,7}")
 _SOURCE: Final = re.compile(r"\+[1-9][0-9]{2,14}")
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _FILLER: Final = str.maketrans("", "", " ().-")
@@ -107,5 +108,6 @@ def name_of(scope: Scope, text: str | None) -> str:
         text = "+" + text.translate(_FILLER).lstrip("+")
         pattern, example = (_PREFIX, "+2357012") if scope is Scope.PREFIX else (_SOURCE, "+6531580001")
         if not pattern.fullmatch(text):
-            raise ValueError(f"a {scope} is a plus and digits with the country code, such as {example}")
+            most = ", eight at most (of one number, `ringpost suppressions`)" if scope is Scope.PREFIX else ""
+            raise ValueError(f"a {scope} is a plus and digits with the country code{most}, such as {example}")
     return text

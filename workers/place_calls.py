@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shared import failpoints, jobs
 from shared.db.group_commit import Bounds, GroupCommitter
-from shared.db.queries import claim, dial
+from shared.db.queries import claim, daily_calls, dial
 from shared.db.queries.claimed import Claim, ClaimedCall
 from shared.db.queries.pacing import Refused
 from shared.ids import new_id
@@ -217,24 +217,29 @@ class PlaceCalls:
         return outbound.destination, callflow.build(outbound)
 
     def _record(self, done: Sequence[_Sent | _NotMade], patience_s: float) -> list[None]:
-        if stopped := [(one.call, one.stop) for one in done if isinstance(one, _NotMade)]:
-            put_back(self._services, stopped)
-        if sent := [one for one in done if isinstance(one, _Sent)]:
-            self._record_sent(sent, patience_s)
+        try:
+            if sent := [one for one in done if isinstance(one, _Sent)]:
+                self._record_sent(sent, patience_s)
+        finally:
+            if stopped := [(one.call, one.stop) for one in done if isinstance(one, _NotMade)]:
+                put_back(self._services, stopped, patience_s)
         return [None] * len(done)
 
     def _record_sent(self, sent: Sequence[_Sent], patience_s: float) -> None:
         results = [_result(one) for one in sent]
+        unmade = {one.call.attempt_id: one.call for one in sent if one.answer.disposition in dial.UNMADE}
 
         def write(connection: Connection) -> tuple[dict[_Breaker, int], list[str], bool]:
             # Messages before breakers, as whoever reconciles does: two that lock in turn never wait for each other.
-            early = dial.record(connection, results)
+            early, given_back = dial.record(connection, results)
+            if given_back:  # an outage of 8x8 must not use up the day's calls
+                daily_calls.give_back(connection, [(unmade[id_].provider_id, unmade[id_].now) for id_ in given_back])
             opened = self._pause_refused(connection, sent)
             return opened, self._resume_accepted(connection, sent), early
 
         failpoints.hit("dial.before_record")
-        moves_breakers = any(one.call.probes or one.answer.disposition in _ACCOUNT_WIDE for one in sent)
-        opened, closed, early = self._services.database.run(write, patience_s=patience_s, alone=not moves_breakers)
+        alone = not unmade and not any(one.call.probes or one.answer.disposition in _ACCOUNT_WIDE for one in sent)
+        opened, closed, early = self._services.database.run(write, patience_s=patience_s, alone=alone)
         failpoints.hit("dial.after_record")
         for (scope, name, reason), failures in opened.items():
             log.critical("dialing_paused", scope=scope, name_=name, reason=reason, failures=failures)

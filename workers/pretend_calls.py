@@ -20,7 +20,7 @@ from shared.db.queries.claimed import ClaimedCall
 from shared.db.queries.inbox import RawEvent
 from shared.ids import new_id
 from shared.lifecycle import REPORTED, TRANSITIONS
-from shared.sealing import Unsealable
+from shared.sealing import Unopened, Unsealable
 from shared.services import Services, timing_of
 from shared.verdict import after_dial
 from shared.voice_api import callflow, pretence
@@ -34,6 +34,7 @@ _RUN_S: Final = 15
 _CLAIM_LIMIT: Final = 50
 _REST_S: Final = 0.1
 _INVALID: Final = pretence.PretendedReply(Verdict(Disposition.REFUSED, Reason.CALLFLOW_INVALID), None, 0)
+_KEY_MISSING: Final = pretence.PretendedReply(Verdict(Disposition.NOT_SENT, Reason.KEY_MISSING), None, 0)
 
 log = structlog.get_logger()
 
@@ -115,6 +116,10 @@ class PretendCalls:
                     interruptible=call.interruptible,
                 )
             )
+        except Unopened:
+            # Of workers with different keys while it is changed another takes it, as with live calls.
+            log.error("data_key_missing", message_id=call.message_id)  # noqa: TRY400  the place says nothing
+            return _KEY_MISSING
         except (Unsealable, ValueError) as error:
             log.error("callflow_not_built", message_id=call.message_id, error=type(error).__name__)  # noqa: TRY400
             return _INVALID

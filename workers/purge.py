@@ -52,7 +52,7 @@ def purge_once(services: Services, stop: threading.Event | None = None, *, rest:
 
     feeds = database.run(purge.feeds, alone=True)
     return {
-        "texts": database.run(purge.erase_texts, alone=True),
+        "texts": pages.all_of(full(purge.erase_texts)),
         "buried": pages.all_of(bury),
         "messages": pages.all_of(full(purge.delete)),
         "events": sum(pages.all_of(full(partial(purge.cut_feed, keep_s=keep_s, provider_id=one))) for one in feeds),

@@ -62,17 +62,19 @@ class Switches:
             except Exception as error:  # before a POST nothing may leave a doubt behind
                 if not is_away(error):
                     log.exception("stops_not_read")
-                return self._known[1] or told
+                # What either knew holds, and others in line need not ask in vain.
+                standing = list({*self._known[1], *told})
+                began = time.monotonic()
             self._known = began, standing
             return standing
 
 
-def put_back(services: Services, stopped: Sequence[tuple[ClaimedCall, Stop]]) -> None:
-    """Give calls back undialled, and say so."""
+def put_back(services: Services, stopped: Sequence[tuple[ClaimedCall, Stop]], patience_s: float) -> None:
+    """Give calls back undialled, and say so; *patience_s* is the longest wait for PostgreSQL."""
     account = services.settings.eight_x_eight_subaccount_id
     calls = [
         Stopped(call.message_id, call.attempt_id, call.provider_id, call.now, call.deadline, stop)
         for call, stop in stopped
     ]
-    back = services.database.run(partial(stops.put_back, subaccount_id=account, stopped=calls))
+    back = services.database.run(partial(stops.put_back, subaccount_id=account, stopped=calls), patience_s=patience_s)
     log.warning("calls_stopped", calls=back, scopes=sorted({stop.scope for _, stop in stopped}))

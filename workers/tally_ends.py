@@ -1,4 +1,4 @@
-"""Now and then: count how calls end, by provider and country. What is not counted in one round is in the next."""
+"""Now and then: count how calls end, by provider and country. Of more than one round counts, the newest are counted."""
 
 from __future__ import annotations
 

@@ -40,7 +40,12 @@ class Tidy:
         if database.run(partial(strays.are_too_many, most=most), alone=True):
             # Twice the lease of a call: until then 8x8's answer may come that names the session.
             chance_s = 2 * settings.call_lease_seconds
-            dropped = database.run(partial(strays.drop, most=most, chance_s=chance_s))
+            dropped = 0
+            for _ in range(_MOST_PAGES):
+                page = database.run(partial(strays.drop, most=most, chance_s=chance_s))
+                dropped += page
+                if not page:
+                    break
             log.error("events_dropped", events=dropped, limit=most)
         for _ in range(_MOST_PAGES):
             if not database.run(partial(strays.purge, tried_s=settings.unmatched_event_seconds)):

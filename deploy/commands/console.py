@@ -120,16 +120,16 @@ def note(
     """Write into the audit log who changed what, and from what to what; *by* is somebody else than who runs this."""
     from shared.db.queries import audit_log
 
-    audit_log.note(connection, by or actor(), action, target, before=before, after=after)
+    audit_log.note(connection, actor(by), action, target, before=before, after=after)
 
 
-def actor() -> str:
-    """Whoever runs this command: the operating system's name, behind the one that RINGPOST_ACTOR claims."""
+def actor(claimed: str | None = None) -> str:
+    """Whoever runs this command: the operating system's name, behind the one that it or RINGPOST_ACTOR claims."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = f"uid {os.getuid()}"
-    claimed = " ".join(os.environ.get("RINGPOST_ACTOR", "").split())[:_LONGEST_ACTOR]
+    claimed = " ".join((claimed or os.environ.get("RINGPOST_ACTOR", "")).split())[:_LONGEST_ACTOR]
     return f"{claimed} ({user})" if claimed else user
 
 

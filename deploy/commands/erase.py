@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -58,11 +60,11 @@ def erase(context: click.Context, provider: str | None, as_json: bool) -> None: 
         with database.transaction() as connection:
             provider_id = None if provider is None else find_provider(connection, provider)
             done = queries.erase(connection, sealer.destination_key(number), provider_id)
-        webhooks, waiting = (0, 0) if provider_id else _erase_webhooks(database, sealer, number)
-        counts = {"canceled": done.canceled, **done.counts}
-        counts["webhooks"] += webhooks
-        with database.transaction() as connection:
+            counts = {"canceled": done.canceled, **done.counts}
             note(connection, "number.erase", provider_id or "everybody", counts, before={"erased": False})
+        webhooks, waiting = (0, 0) if provider_id else _erase_webhooks(database, sealer, number)
+        counts["webhooks"] += webhooks
+    waiting += _spooled(settings.spool_dir)
     left = {"under_way": done.under_way, "webhooks_waiting": waiting, "suppressions_kept": done.suppressions}
     if as_json:
         print_json(counts | left)
@@ -101,6 +103,15 @@ def _erase_webhooks(database: Database, sealer: Sealer, number: str) -> tuple[in
         after, deleted, left = database.run(page)
         gone, waiting = gone + deleted, waiting + left
     return gone, waiting
+
+
+def _spooled(folder: Path) -> int:
+    """Webhooks in this machine's spool, whoever they are about: they are stored when PostgreSQL is back."""
+    found = 0
+    for path in (*folder.glob("*.jsonl"), *folder.glob("*.parked")):
+        with suppress(OSError):
+            found += len(path.read_bytes().splitlines())
+    return found
 
 
 def _tell(counts: dict[str, int], left: dict[str, int]) -> None:

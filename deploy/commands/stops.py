@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST: Final = timedelta(days=365)
+#: Who stops calls is in a hurry: counting what that costs must not take long on a database in trouble.
+_COUNTED_S: Final = 5.0
 
 _scope = click.argument("scope", type=click.Choice([scope.value for scope in Scope]))
 _name = click.argument("name", required=False)
@@ -54,7 +56,8 @@ def stop(scope: str, name: str | None, as_json: bool, **how: Any) -> None:  # no
     Stop calls: all, or those of a provider, lane, country, prefix or source (caller id).
 
     Within two seconds no call begins that the stop covers, and new messages are refused. What waits is held until
-    `ringpost go` or its deadline. Calls under way go on. First it shows what the last day would have lost.
+    `ringpost go` or its deadline. Calls under way go on. First it shows what the last day would have lost; with --yes
+    it stops first.
     """
     settings = load_settings()
     lasts = _duration(how["lasts"])
@@ -64,13 +67,19 @@ def stop(scope: str, name: str | None, as_json: bool, **how: Any) -> None:  # no
         raise Problem("--json: needs --yes or --preview, as it cannot ask", WRONG_USE)
     with open_transaction(settings) as connection:
         wanted = _stop_of(connection, scope, name)
-        cost = _cost(connection, settings, wanted)
+
+    def throw() -> None:
+        _throw(settings, wanted, reason=how["reason"].strip(), by=how["by"], lasts=lasts)
+
+    is_urgent = how["yes"] and not how["preview"]
+    if is_urgent:
+        throw()  # what it costs is counted once nothing rings any more
+    cost = _cost(settings, wanted, None if how["preview"] else _COUNTED_S)
     if not as_json:
         _print_cost(wanted, cost)
-    if not how["preview"]:
-        if not how["yes"]:
-            click.confirm(f"Stop {wanted.words}?", abort=True)
-        _throw(settings, wanted, reason=how["reason"].strip(), by=how["by"], lasts=lasts)
+    if not is_urgent and not how["preview"]:
+        click.confirm(f"Stop {wanted.words}?", abort=True)
+        throw()
     if as_json:
         print_json({"scope": wanted.scope, "name": wanted.name, "stopped": not how["preview"], **cost})
     elif not how["preview"]:
@@ -145,7 +154,7 @@ def _throw(settings: Settings, wanted: Stop, *, reason: str, by: str | None, las
     with open_transaction(settings) as connection:
         before = queries.find(connection, wanted.scope, wanted.name)
         queries.stop(
-            connection, wanted, reason=reason, by=by or actor(), for_s=None if lasts is None else lasts.total_seconds()
+            connection, wanted, reason=reason, by=actor(by), for_s=None if lasts is None else lasts.total_seconds()
         )
         after = queries.find(connection, wanted.scope, wanted.name)
         note(connection, "stop", wanted.words, _noted(after), before=_noted(before), by=by)
@@ -155,9 +164,25 @@ def _noted(row: Any) -> dict[str, Any] | None:
     return None if row is None else {name: row[name] for name in ("reason", "stopped_by", "stopped_at", "until")}
 
 
-def _cost(connection: Connection, settings: Settings, wanted: Stop) -> dict[str, Any]:
+def _cost(settings: Settings, wanted: Stop, patience_s: float | None) -> dict[str, Any]:
+    """What it would cost; nothing known when that takes longer than *patience_s*."""
+    from shared.db.database import DatabaseAway
+
+    try:
+        with open_transaction(settings) as connection:
+            return _counted(connection, settings, wanted, patience_s)
+    except DatabaseAway:
+        if patience_s is None:
+            raise
+        unknown = dict.fromkeys(("last_day", "last_day_total", "waiting"))
+        return {**unknown, "is_at_most": False, "at": datetime.now(UTC)}
+
+
+def _counted(connection: Connection, settings: Settings, wanted: Stop, patience_s: float | None) -> dict[str, Any]:
     from shared.db import stop_preview
 
+    if patience_s is not None:
+        stop_preview.hurry(connection, patience_s)
     rows = [dict(row) for row in stop_preview.lost(connection, wanted)]
     total = {name: sum(row[name] for row in rows) for name in ("messages", "calls", "delivered", "ended")}
     is_prefix = wanted.scope is Scope.PREFIX
@@ -192,6 +217,9 @@ def _with_prefix(connection: Connection, settings: Settings, wanted: Stop) -> in
 
 
 def _print_cost(wanted: Stop, cost: Mapping[str, Any]) -> None:
+    if cost["last_day"] is None:
+        click.echo(f"what that costs could not be counted within {_COUNTED_S:g} s: see `ringpost stop ... --preview`")
+        return
     columns = ["provider", "country", "messages", "calls", "delivered", "of those ended"]
 
     def cells(row: Mapping[str, Any], provider: str, country: str) -> list[Any]:

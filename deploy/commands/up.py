@@ -39,13 +39,16 @@ def up(scale: Sequence[str]) -> None:
         for line in engines.describe():
             click.echo(line)
         prepare_database(engines)
-        environment = fleet.program_paths() | {
-            "DATABASE_URL": engines.database_url,
-            "REDIS_URL": engines.redis_url,
-            "HOST": settings.host,
-            "PORT": str(settings.port),
-            "WEB_CONCURRENCY": str(settings.web_concurrency),
-        }
+        # URLs that were given, maybe in files, the processes read as we did.
+        environment = (
+            fleet.program_paths()
+            | engines.private_urls()
+            | {
+                "HOST": settings.host,
+                "PORT": str(settings.port),
+                "WEB_CONCURRENCY": str(settings.web_concurrency),
+            }
+        )
         try:
             wanted = scaled(fleet.processes(environment), counts)
         except ValueError as error:

@@ -71,11 +71,15 @@ def register(base_url: str | None, replace: bool) -> None:  # noqa: FBT001
     before = _shown(api)
     urls = {type_: url_of(base, type_, settings) for type_ in TYPES}
     right = set() if replace else _right_types(api, urls)
-    for type_ in TYPES:
-        if type_ not in right:
-            api.register_webhook(type_, urls[type_], settings.webhook_auth_token.get_secret_value())
+    after = dict(before)
+    try:
+        for type_ in TYPES:
+            if type_ not in right:
+                api.register_webhook(type_, urls[type_], settings.webhook_auth_token.get_secret_value())
+                after[type_] = shown_url(urls[type_])
+    finally:  # one may be registered when the other fails
+        _note(settings, "webhook.register", before, after)
     shown = _right_types(api, urls)
-    _note(settings, "webhook.register", before, _shown(api))
     for type_ in TYPES:
         if type_ not in shown:
             raise Problem(f"8x8 took the {type_} webhook but does not show it")
@@ -140,7 +144,11 @@ def remove(context: click.Context, types: tuple[str, ...], yes: bool) -> None:  
         context.exit(BAD_NEWS if types else 0)
     if not yes:
         click.confirm(f"Remove {', '.join(there)} at 8x8?", abort=True)
-    for type_ in there:
-        api.remove_webhook(type_)
-        click.echo(f"{type_} is removed")
-    _note(settings, "webhook.remove", before, _shown(api))
+    after = dict(before)
+    try:
+        for type_ in there:
+            api.remove_webhook(type_)
+            after.pop(type_, None)
+            click.echo(f"{type_} is removed")
+    finally:
+        _note(settings, "webhook.remove", before, after)

@@ -1,6 +1,5 @@
 """The engines Ringpost stands on: the operator's own by URL, else private ones that live and die with us."""
 
-import re
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -9,6 +8,7 @@ from deploy.engines.home import Home
 from deploy.engines.ladder import EngineError, Found, Source, find_postgres, find_valkey
 from deploy.engines.postgres import Postgres
 from deploy.engines.valkey import Valkey
+from shared.secret_values import without_password
 
 __all__ = [
     "EngineError",
@@ -84,6 +84,15 @@ class Engines:
                 engine.stop()
         self._home.unlock()
 
+    def private_urls(self) -> dict[str, str]:
+        """The environment that leads other processes to the private engines."""
+        urls = {}
+        if self.postgres is not None:
+            urls["DATABASE_URL"] = self.database_url
+        if self.valkey is not None:
+            urls["REDIS_URL"] = self.redis_url
+        return urls
+
     def describe(self) -> list[str]:
         """One line per engine: where it came from, its version, where it listens."""
         return [
@@ -102,9 +111,5 @@ class Engines:
 
 def _line(name: str, engine: Postgres | Valkey | None, setting: str, url: str) -> str:
     if engine is None:
-        return f"{name} from {setting}: {_without_password(url)}"
+        return f"{name} from {setting}: {without_password(url)}"
     return f"{name} {engine.version} from the {engine.source}, private: {engine.where}"
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"://[^@/]*@", "://", url)

@@ -60,6 +60,7 @@ COLUMNS: Final = (
     "MOS",
     "Content",
 )
+_KEPT_JOBS: Final = 100
 _SIP_STATUS: Final = {"BUSY": 486, "NO_ANSWER": 480, "CANCELED": 487, "FAILED": 404, "ERROR": 503}
 
 
@@ -188,8 +189,10 @@ class Exports:
         self._jobs: dict[str, ExportJob] = {}
 
     def add(self, job: ExportJob) -> None:
-        """Keep a job under its id."""
+        """Keep a job under its id; who has not fetched it by then never will."""
         self._jobs[job.job_id] = job
+        while len(self._jobs) > _KEPT_JOBS:
+            del self._jobs[next(iter(self._jobs))]
 
     def get(self, job_id: str) -> ExportJob | None:
         """Find a job; None when there is none of that id."""

@@ -30,11 +30,15 @@ def account_pages(site: Site, sign_in: SignIn, sessions: Sessions) -> Blueprint:
             sign_in.check(name, request.form.get("password", ""), client)
             hashed = passwords.hashed(new)
             site.services.database.run(lambda c: operators.set_password(c, name, hashed, actor=name))
-            sign_in.open(Known(name, hashed), client, g.visitor.token)
         except ValueError as error:
             return render_template("account.html", why=f"Not changed: {error}."), 422
         except Refused as refused:
             return render_template("account.html", why=f"Not changed: {refused}"), refused.status
+        try:
+            sign_in.open(Known(name, hashed), client, g.visitor.token)
+        except Refused:  # somebody changed it again, or disabled the operator
+            g.pop("new_token", None)
+            return redirect(url_for("sign_in.form"), 303)
         return redirect(url_for("now.now"), 303)
 
     @routes.post("/sign-out")

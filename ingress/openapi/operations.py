@@ -166,6 +166,7 @@ OPERATIONS: Final = (
         name="listEndpoints",
         summary="Where callbacks go.",
         answers={200: (answers.Endpoints,)},
+        errors=(*_CALLS, "forbidden"),
     ),
     Operation(
         method="post",
@@ -174,7 +175,7 @@ OPERATIONS: Final = (
         summary="Give an endpoint a new secret; the old one signs along for a day.",
         parameters=(ENDPOINT,),
         answers={200: (answers.RotatedSecret,)},
-        errors=(*_KEYED, "not_found"),
+        errors=(*_KEYED, "forbidden", "not_found"),
     ),
     Operation(
         method="post",

@@ -30,6 +30,11 @@ GROUP BY 1, 2 ORDER BY messages DESC, 1, 2
 """
 
 
+def hurry(connection: Connection, seconds: float) -> None:
+    """Let no statement of this transaction take longer; one that does is a database that is away."""
+    connection.execute(text("SELECT set_config('statement_timeout', :ms, true)"), {"ms": str(round(1000 * seconds))})
+
+
 def lost(connection: Connection, stop: Stop) -> Sequence[RowMapping]:
     """
     Messages of the last 24 hours, their calls, and how many were delivered, by provider and country.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
 from shared.db.queries import daily_calls, ends, stops
 from shared.db.queries.ends import Fallen
+from shared.db.queries.quarantines import CALLED
 from shared.db.queries.strays import CONTRADICTS, DROPPED
 from shared.lifecycle import FINALS, Lane, Status
 from shared.reasons import Reason
@@ -62,7 +64,7 @@ FROM (
 """)
 
 _ENDED: Final = text(f"""
-SELECT e.status, e.provider_id, m.country, count(*) AS messages
+SELECT e.status, e.provider_id, m.country, count(*) AS messages, count(*) FILTER (WHERE {CALLED}) AS rang
 FROM (SELECT status, provider_id, message_id, occurred_at FROM feed_events ORDER BY event_id DESC LIMIT {_EVENTS}) e
 LEFT JOIN messages m ON m.id = e.message_id
 WHERE e.occurred_at > now() - interval '1 hour' AND e.status = ANY (:finals)
@@ -71,9 +73,6 @@ GROUP BY e.status, e.provider_id, m.country
 """)
 #: Of fewer calls no share is told.
 _FEW: Final = 20
-#: Ends of calls that rang, as far as is known.
-_RANG: Final = (Status.DELIVERED, Status.NO_ANSWER, Status.BUSY, Status.CANCELED)
-
 
 #: For whoever does not know how many calls may be made in a day.
 NO_CAPS: Final[Mapping[str, int | None]] = {"daily_calls": None, "provider_daily_calls": None}
@@ -86,20 +85,24 @@ def read(connection: Connection, caps: Mapping[str, int | None] = NO_CAPS) -> di
     statuses = sorted(status for status in Status if status not in FINALS)
     overdue = connection.execute(_OVERDUE, {"statuses": statuses}).all()
     ended: Counter[str] = Counter()
-    called: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    called: dict[tuple[str, str], _Called] = defaultdict(_Called)
+    of_all = _Called()
     for row in connection.execute(_ENDED, {"finals": sorted(FINALS)}):
         ended[row.status] += row.messages
-        called[row.provider_id, row.country or "unknown"][row.status] += row.messages
+        heard = row.rang if row.status == Status.DELIVERED else 0
+        for some in (of_all, called[row.provider_id, row.country or "unknown"]):
+            some.rang += row.rang
+            some.heard += heard
     calls = daily_calls.counted(connection, caps, limit=_CALLERS)
     return {
         "overdue_s": {row.status: row.overdue_s or 0.0 for row in overdue},
         **connection.execute(_REST).mappings().one(),
         "undetermined_share": ended[Status.UNDETERMINED] / ended.total() if ended else None,
-        "answer_share": _heard(ended),
+        "answer_share": of_all.share,
         "answer_share_of": [
-            {"provider": provider, "country": country, "share": _heard(shown)}
-            for (provider, country), shown in sorted(called.items())
-            if _rang(shown) >= _FEW
+            {"provider": provider, "country": country, "share": some.share}
+            for (provider, country), some in sorted(called.items())
+            if some.rang >= _FEW
         ],
         **_fallen(ends.fallen(connection)),
         "stops": {f"{row['scope']} {row['name']}".rstrip(): 1 for row in stops.listed(connection)},
@@ -110,13 +113,16 @@ def read(connection: Connection, caps: Mapping[str, int | None] = NO_CAPS) -> di
     }
 
 
-def _rang(ended: Counter[str]) -> int:
-    return sum(ended[status] for status in _RANG)
+@dataclass(slots=True)
+class _Called:
+    """Calls that rang, as far as is known, and those of them that somebody heard."""
 
+    rang: int = 0
+    heard: int = 0
 
-def _heard(ended: Counter[str]) -> float | None:
-    rang = _rang(ended)
-    return ended[Status.DELIVERED] / rang if rang else None
+    @property
+    def share(self) -> float | None:
+        return self.heard / self.rang if self.rang else None
 
 
 def _fallen(found: list[Fallen]) -> dict[str, Any]:

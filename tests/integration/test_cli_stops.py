@@ -1,10 +1,13 @@
 """Stops and caps from the command line: first what they would cost, then the switch, and always who threw it."""
 
+import getpass
 import json
 
 import pytest
 from sqlalchemy import text
 
+from deploy.commands import stops as commands
+from shared.db import stop_preview
 from shared.db.queries import stops
 from shared.sealing import Sealer
 
@@ -92,10 +95,11 @@ def test_people_see_the_cost_by_provider_and_country_and_are_asked(ringpost, dat
     assert "66.7%" in agreed.stdout
     assert "waiting now: 2 messages" in agreed.stdout
     (stop,) = json.loads(ringpost("stops", "list", "--json").stdout)
-    assert (stop["scope"], stop["name"], stop["reason"], stop["stoppedBy"]) == ("country", "SG", "fraud", "night shift")
+    assert (stop["scope"], stop["name"], stop["reason"]) == ("country", "SG", "fraud")
+    assert stop["stoppedBy"] == f"night shift ({getpass.getuser()})"
     assert stop["until"] > stop["stoppedAt"]
     row = audited(database)[-1]
-    assert (row.actor, row.action, row.target, row.before) == ("night shift", "stop", "country SG", None)
+    assert (row.actor, row.action, row.target, row.before) == (stop["stoppedBy"], "stop", "country SG", None)
     assert (row.after["reason"], row.after["until"]) == ("fraud", stop["until"])
 
 
@@ -167,3 +171,26 @@ def test_a_higher_cap_lets_go_what_waited_for_midnight(ringpost, database, accep
     ringpost("providers", "cap", "bank", "1000")
 
     assert execute(database, "SELECT reason, due_at <= now() FROM messages") == [(None, True)]
+
+
+def test_with_yes_calls_are_stopped_before_their_cost_is_counted_and_even_if_that_takes_too_long(
+    ringpost, database, provider_id, monkeypatch
+):
+    monkeypatch.setattr(commands, "_COUNTED_S", 0.05)
+    monkeypatch.setattr(stop_preview, "lost", lambda connection, _: connection.execute(text("SELECT pg_sleep(30)")))
+
+    done = ringpost("stop", "global", "--reason", "fraud", "--yes")
+    unseen = ringpost("stop", "country", "SG", "--reason", "fraud", answer="y\n")
+
+    assert (done.exit_code, unseen.exit_code) == (0, 0)
+    assert "could not be counted" in done.stdout
+    assert "could not be counted" in unseen.stdout
+    stops = json.loads(ringpost("stops", "list", "--json").stdout)
+    assert {stop["scope"] for stop in stops} == {"global", "country"}
+
+
+def test_a_whole_number_is_no_prefix(ringpost):
+    refused = ringpost("stop", "prefix", "+6591234567", "--reason", "x", "--yes")
+
+    assert refused.exit_code == 2
+    assert "eight at most" in refused.output

@@ -24,6 +24,7 @@ from tests.integration.worker_stage import PROVIDER, staged
 #: ``RINGPOST_T15=full``: as large as the specification asks.
 FULL = os.environ.get("RINGPOST_T15") == "full"
 CLAIMERS = 50
+NOWHERE = "http://127.0.0.1:9"
 MESSAGES = 4000 if FULL else 60  # of each provider
 PACE = Pace("test_voice", 1e6, 1_000_000, lease_s=30, ring_s=60, provider_daily_calls=1_000_000)
 OTHERS = [f"prov_{n}" for n in range(5)]
@@ -108,6 +109,19 @@ def test_a_worker_that_died_before_its_post_has_used_up_the_call(stage):
 
     assert len(claim(stage.database).calls) == 1
     assert claim(stage.database).calls == []
+
+
+def test_while_8x8_cannot_be_reached_the_days_calls_are_not_used_up(stage):
+    stage.keep_all([stage.new_message(ttl_s=60) for _ in range(6)])
+    cap(stage, PROVIDER, 7)
+
+    for _ in range(3):
+        stage.dial(step=stage.dialer(eight_x_eight_base_url=NOWHERE))
+        stage.execute("UPDATE messages SET due_at = now()")
+
+    attempts = stage.execute("SELECT disposition, count(*) AS many FROM dial_attempts GROUP BY 1")
+    assert [(row.disposition, row.many) for row in attempts] == [("not_sent", 18)]
+    assert counted(stage) == {}
 
 
 def test_a_redial_counts(stage):

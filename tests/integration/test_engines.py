@@ -208,6 +208,14 @@ def test_a_second_start_takes_less_than_half_of_the_first_and_finds_the_data(tmp
     assert min(seconds[1:]) < seconds[0] / 2
 
 
+def test_only_private_engines_are_told_to_others_and_no_password_is_shown(tmp_path):
+    given = Engines(tmp_path, "postgresql://h/db?user=u&password=hidden", "redis://:hidden@h/0")
+
+    assert given.private_urls() == {}
+    assert "hidden" not in "".join(given.describe())
+    assert Engines(tmp_path, redis_url="redis://h/0").private_urls().keys() == {"DATABASE_URL"}
+
+
 def test_a_stop_leaves_no_process_and_frees_the_folder(data_dir):
     engines = Engines(data_dir).start()
     pids = [engines.postgres.pid, engines.valkey.pid]

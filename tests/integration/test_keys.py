@@ -13,8 +13,10 @@ import requests
 
 from deploy import fleet
 from deploy.demo.surroundings import environment_of
-from shared.db.queries import providers
+from shared.db.queries import keys, providers
+from shared.db.queries.keys import Terms
 from shared.ids import new_id
+from shared.keys import MadeKey
 from tests.integration.ingress_stage import SECRET, WEBHOOK_TOKEN, Customer, basic, call, is_problem, members, staged
 
 LIMIT = 20  # failures a minute
@@ -96,7 +98,7 @@ def test_a_key_revokes_others_twice_without_harm_and_never_itself(stage, custome
         "SELECT actor, action, before->>'state' AS before, after->>'state' AS after FROM audit_log"
         " WHERE target = :id ORDER BY audit_id", id=second["id"],
     )  # fmt: skip
-    by = f"provider:{customer.provider_id}"
+    by = customer.key_id
     assert [tuple(row) for row in noted] == [
         (by, "key.create", None, "active"),
         (by, "key.revoke", "active", "revoked"),
@@ -159,6 +161,28 @@ def test_a_live_message_says_so_in_its_resource_and_its_submission_is_answered_a
 
     assert "mode" not in data
     assert ask(stage, "GET", data["links"]["self"], customer.headers).get_json()["mode"] == "live"
+
+
+def test_a_test_key_has_no_part_in_the_secrets_of_callbacks(stage, customer, test_key):
+    path = f"/v1/endpoints/{customer.endpoint_id}/secret/rotate"
+
+    assert is_problem(ask(stage, "GET", "/v1/endpoints", test_key), 403, "forbidden")
+    assert is_problem(ask(stage, "POST", path, test_key), 403, "forbidden")
+    assert stage.rows("SELECT count(*) FROM endpoints WHERE old_secret IS NOT NULL")[0][0] == 0
+
+
+def test_a_key_that_is_made_again_as_the_answer_was_lost_is_one(stage, customer):
+    key = MadeKey(new_id("key"), "secret", b"hash")
+    terms = Terms(customer.provider_id, name="twice")
+
+    def create():
+        return stage.services.database.run(lambda connection: keys.create(connection, key, terms, actor="tests"))
+
+    once, again = create(), create()
+
+    assert once == again
+    noted = stage.rows("SELECT action FROM audit_log WHERE target = :id", id=key.key_id)
+    assert [row.action for row in noted] == ["key.create"]
 
 
 def test_a_messageid_of_a_test_is_none_of_a_live_message(stage, customer, test_key):

@@ -91,6 +91,18 @@ def test_others_are_taken_in_and_what_begins_after_a_stops_end_is(stage):
     assert 0 < int(refused.headers["Retry-After"]) <= 600
 
 
+def test_a_stop_that_is_over_by_then_hides_no_other(stage):
+    throw(stage, Scope.PROVIDER, stage.customer.provider_id, for_s=600)
+    throw(stage, Scope.COUNTRY, "SG")
+    learned(stage, lambda known: len(known.stops) == 2)
+
+    later = stage.make_call(call(scheduledAt=rfc3339(datetime.now(UTC) + timedelta(hours=1))))
+    go(stage, Scope.PROVIDER, stage.customer.provider_id)
+    go(stage, Scope.COUNTRY, "SG")
+
+    assert is_problem(later, 503, "dialing_stopped")
+
+
 def test_what_is_held_has_no_estimate(stage):
     body = call()
     stage.make_call(body)

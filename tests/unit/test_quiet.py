@@ -36,6 +36,13 @@ def test_hours_of_one_day_end_on_it():
     assert quiet.ends(utc("2026-11-27T05:00:00"), parse_quiet_hours("12:00-15:00"), "SG") == utc("2026-11-27T07:00:00")
 
 
+def test_where_the_hour_of_the_end_comes_twice_its_second_coming_ends_a_quiet_of_the_second():
+    night = parse_quiet_hours("22:00-01:30")
+
+    assert quiet.ends(utc("2026-10-25T00:10:00"), night, "GB") == utc("2026-10-25T00:30:00")
+    assert quiet.ends(utc("2026-10-25T01:10:00"), night, "GB") == utc("2026-10-25T01:30:00")
+
+
 def test_where_it_is_always_quiet_somewhere_there_is_no_end():
     assert quiet.ends(utc("2026-11-27T05:00:00"), parse_quiet_hours("14:00-12:00"), "RU") is None
 

@@ -307,6 +307,14 @@ def test_what_an_answer_holds_is_closed():
     assert closed == [True]
 
 
+def test_a_header_that_only_looks_like_another_is_left_out():
+    asked = scope("/", ("x-forwarded-for", "198.51.100.7"), ("x_forwarded_for", "10.0.0.1"))
+
+    environ = environ_of(asked, asked.path, asked.headers, b"")
+
+    assert environ["HTTP_X_FORWARDED_FOR"] == "198.51.100.7"
+
+
 def test_the_head_as_wsgi_has_it():
     asked = scope("/é", ("content-type", "text/x"), ("x-one", "a"), ("x-one", "b"), ("content-length", "3"))
 

@@ -44,6 +44,17 @@ def test_who_is_refused_is_told_when_it_will_be_let_in_and_not_a_second_sooner()
     assert isinstance(counts.take(asked(), NOON + 250 + full.retry_after_s), Taken)
 
 
+def test_what_gathered_while_redis_was_away_is_told_in_parts_and_once():
+    counts = Velocity()
+    for number in range(1200):
+        send(counts, NOON, asked(str(number)))
+
+    told = [counts.untold().moments for _ in range(4)]
+
+    assert [len(part) for part in told] == [500, 500, 200, 0]
+    assert len({number for part in told for number, _, _ in part}) == 1200
+
+
 def test_what_is_given_back_counts_for_nothing():
     counts = Velocity()
     one = asked(per_hour=3, per_minute=3)

@@ -256,10 +256,11 @@ def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_
     return Claim(calls, room=first.room, waiting=waiting, held_s=first.held_s, stops=standing)
 
 
+# Read from the open messages: no index tells which attempts a claim began.
 _FORGET: Final = text("""
 UPDATE dial_attempts a SET disposition = :disposition, reason = :reason
 FROM messages m WHERE m.attempt_id = a.attempt_id AND m.status = ANY (:sources)
-  AND a.claim_id = :claim_id
+  AND m.finished_at IS NULL AND a.claim_id = :claim_id
 RETURNING m.id, a.attempt_id
 """)
 

@@ -3,12 +3,14 @@ How many calls were made today, and what becomes of messages once a cap is met.
 
 The claim counts, in its own statement: a row a provider and one, named ``*``, for all of them. Whoever claims holds
 that row, so that no two count at once, for whichever subaccount they dial. A day is UTC's. What is counted is the
-claim, which the POST follows: a worker that dies between the two has used up the call.
+claim, which the POST follows: a worker that dies between the two has used up the call. What surely never left is given
+back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -58,12 +60,21 @@ WHERE d.name = x.name AND d.day = (CAST(:claimed_at AS timestamptz) AT TIME ZONE
 """)
 
 
-def give_back(connection: Connection, calls: Mapping[str, int], claimed_at: datetime) -> None:
-    """Uncount calls, by provider, that were claimed and surely not made."""
+def give_back(connection: Connection, calls: Iterable[tuple[str, datetime]]) -> None:
+    """
+    Uncount calls that were claimed and surely not made.
+
+    Args:
+        connection: The transaction that says so of them, and does so once.
+        calls: Provider and moment of the claim of each.
+    """
     connection.execute(_LOCK)  # as a claim does: two that lock in turn never wait for each other
-    given = [{"name": name, "calls": many} for name, many in sorted(calls.items())]
-    given.append({"name": ALL, "calls": sum(calls.values())})
-    connection.execute(_RETURN, {"given": to_json(given).decode(), "claimed_at": claimed_at})
+    claimed: dict[datetime, Counter[str]] = defaultdict(Counter)
+    for provider_id, claimed_at in calls:
+        claimed[claimed_at].update((provider_id, ALL))
+    for claimed_at, counts in sorted(claimed.items()):
+        given = [{"name": name, "calls": many} for name, many in sorted(counts.items())]
+        connection.execute(_RETURN, {"given": to_json(given).decode(), "claimed_at": claimed_at})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
 from shared.db.queries import moves
 from shared.lifecycle import Move
+from shared.voice_api.codes import Disposition
 
 #: Of an attempt *s*: 8x8 took its callflow, or may have.
 MAYBE_ACCEPTED: Final = "(s.session_id IS NOT NULL OR s.disposition IS NULL OR s.disposition = 'unknown')"
@@ -44,14 +45,29 @@ _REPLIES: Final = """replies AS (
   RETURNING i.inbox_id
 )"""
 
-_RECORD: Final = moves.together(_REPLIES, select=" SELECT EXISTS (SELECT FROM woken) AS early", replies="json")
+#: No byte of these left.
+UNMADE: Final = frozenset({Disposition.NOT_SENT, Disposition.SUPPRESSED})
+# Attempts as they were before this statement: what it is repeated for has a disposition already.
+_UNMADE: Final = f"""ARRAY(SELECT o.attempt_id FROM replies r JOIN dial_attempts o ON o.attempt_id = r.attempt_id
+  WHERE r.disposition IN ({", ".join(f"'{one}'" for one in sorted(UNMADE))}) AND o.disposition IS NULL)"""
+_RECORD: Final = moves.together(
+    _REPLIES, select=f" SELECT EXISTS (SELECT FROM woken) AS early, {_UNMADE} AS unmade", replies="json"
+)
 
 
-def record(connection: Connection, results: Sequence[DialResult]) -> bool:
-    """Store what the POSTs came to; tells whether a webhook of one of these sessions already waits in the inbox."""
+class Recorded(NamedTuple):
+    """What recording has found out."""
+
+    early: bool  # a webhook of one of these sessions already waits in the inbox
+    unmade: Sequence[str]  # attempts that surely were not made, told now for the first time
+
+
+def record(connection: Connection, results: Sequence[DialResult]) -> Recorded:
+    """Store what the POSTs came to. Safe to repeat."""
     replies = [{name: getattr(result, name) for name in DialResult.__slots__ if name != "move"} for result in results]
     asked = moves.as_json([result.move for result in results])
-    return bool(_RECORD(connection, moves=asked, replies=to_json(replies).decode())[0].early)
+    row = _RECORD(connection, moves=asked, replies=to_json(replies).decode())[0]
+    return Recorded(row.early, row.unmade)
 
 
 _OPEN_BREAKER: Final = text("""

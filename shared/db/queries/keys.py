@@ -61,39 +61,43 @@ _LOCK: Final = text("SELECT 1 FROM providers WHERE provider_id = :provider_id FO
 _ACTIVE: Final = text("""
 SELECT key_id FROM api_keys
 WHERE provider_id = :provider_id AND mode = :mode AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+  AND key_id <> :key_id
 ORDER BY created_at, key_id
 """)
 _CREATE: Final = text("""
 INSERT INTO api_keys (key_id, provider_id, secret_hash, mode, name, expires_at)
 VALUES (:key_id, :provider_id, :secret_hash, :mode, :name,
   COALESCE(CAST(:expires_at AS timestamptz), now() + :lasts_s * interval '1 second'))
+ON CONFLICT (key_id) DO NOTHING
 RETURNING COALESCE(expires_at <= now(), false) AS is_over
 """)
 
 
 def create(connection: Connection, key: MadeKey, terms: Terms, *, actor: str) -> RowMapping:
     """
-    Store a new key and note who made it; the row as lists show it.
+    Store a new key and note who made it; the row as lists show it. Safe to repeat.
 
     Raises:
         TooManyKeys: There are :data:`~shared.keys.MOST_KEYS` of its mode.
         AlreadyOver: It ends before it begins.
     """
-    of_mode = {"provider_id": terms.provider_id, "mode": terms.mode}
+    of_mode = {"provider_id": terms.provider_id, "mode": terms.mode, "key_id": key.key_id}
     connection.execute(_LOCK, {"provider_id": terms.provider_id})
     active = connection.execute(_ACTIVE, of_mode).scalars().all()
     if len(active) >= MOST_KEYS:
         raise TooManyKeys(terms.mode, active)
     row = of_mode | {
-        "key_id": key.key_id,
         "secret_hash": key.secret_hash,
         "name": terms.name,
         "expires_at": terms.expires_at,
         "lasts_s": terms.lasts_s,
     }
-    if connection.execute(_CREATE, row).scalar_one():
+    is_over = connection.execute(_CREATE, row).scalar_one_or_none()
+    if is_over:
         raise AlreadyOver
     made = connection.execute(_ONE, {"key_id": key.key_id}).mappings().one()
+    if is_over is None:
+        return made  # a repetition: the answer to the commit was lost
     audit_log.note(connection, actor, "key.create", key.key_id, after=_noted(made))
     return made
 

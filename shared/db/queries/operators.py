@@ -112,7 +112,7 @@ _OPEN: Final = text("""
 INSERT INTO operator_sessions (token_hash, operator_id)
 SELECT :token_hash, operator_id FROM operators
 WHERE name = :name AND password = :password AND disabled_at IS NULL FOR UPDATE
-ON CONFLICT DO NOTHING
+ON CONFLICT (token_hash) DO UPDATE SET used_at = now()
 """)
 _OVER: Final = text("""
 DELETE FROM operator_sessions WHERE used_at <= now() - :idle_s * interval '1 second'
@@ -121,7 +121,7 @@ DELETE FROM operator_sessions WHERE used_at <= now() - :idle_s * interval '1 sec
 
 
 def open_session(connection: Connection, name: str, password: str, token_hash: bytes) -> bool:
-    """Begin a session; False when the hash *password* is the operator's no more."""
+    """Begin a session; False when the hash *password* is the operator's no more. Safe to repeat."""
     values = {"name": name, "password": password, "token_hash": token_hash}
     return connection.execute(_OPEN, values).rowcount == 1
 

@@ -138,14 +138,14 @@ _ERASE_TEXTS: Final = text("""
 UPDATE messages SET content = '' WHERE id IN (
   SELECT id FROM messages
   WHERE finished_at IS NULL AND status IN ('dialing', 'dial_unknown', 'placed', 'answered')
-    AND deadline <= now() - interval '1 hour' AND content <> ''
+    AND deadline <= now() - interval '1 hour' AND content <> '' LIMIT :page
   FOR NO KEY UPDATE SKIP LOCKED)
 """)
 
 
-def erase_texts(connection: Connection) -> int:
-    """Erase the texts and numbers of messages that are open an hour after their deadline; says how many."""
-    return connection.execute(_ERASE_TEXTS).rowcount
+def erase_texts(connection: Connection, page: int) -> int:
+    """Erase one page of texts and numbers of messages that are open an hour after their deadline; says how many."""
+    return connection.execute(_ERASE_TEXTS, {"page": page}).rowcount
 
 
 _FORGET_PARKED: Final = text(f"""

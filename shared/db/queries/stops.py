@@ -8,7 +8,6 @@ locks the stop that it is held for, so that none is held for one that has just e
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -190,9 +189,7 @@ def put_back(connection: Connection, subaccount_id: str, stopped: Sequence[Stopp
     if back:
         connection.execute(_NOT_SENT, {"ids": [one.attempt_id for one in back]})
         connection.execute(_TOKENS, {"id": subaccount_id, "calls": len(back)})
-        for claimed_at in sorted({one.claimed_at for one in back}):
-            same = Counter(one.provider_id for one in back if one.claimed_at == claimed_at)
-            daily_calls.give_back(connection, same, claimed_at)
+        daily_calls.give_back(connection, [(one.provider_id, one.claimed_at) for one in back])
     return len(back)
 
 

@@ -45,19 +45,19 @@ WHERE inbox_id = ANY (ARRAY(
   WHERE processed_at IS NULL AND session_id IS NOT NULL AND result = '{UNMATCHED}'
     AND received_at < now() - :chance_s * interval '1 second'
   ORDER BY received_at
-  LIMIT (SELECT GREATEST(0, count(*) - :most) FROM webhook_inbox
-    WHERE processed_at IS NULL AND session_id IS NOT NULL)
+  LIMIT (SELECT LEAST(:page, GREATEST(0, count(*) - :most)) FROM (
+    SELECT FROM webhook_inbox WHERE processed_at IS NULL AND session_id IS NOT NULL LIMIT :most + :page) x)
   FOR UPDATE SKIP LOCKED))
 """)
 
 
 def drop(connection: Connection, *, most: int, chance_s: float) -> int:
     """
-    Give up the oldest webhooks of unknown sessions where more than *most* wait; says how many.
+    Give up one page of the oldest webhooks of unknown sessions where more than *most* wait; says how many.
 
     Those younger than *chance_s* stay, however many: 8x8's answer that names their session may be under way.
     """
-    return connection.execute(_DROP, {"most": most, "chance_s": chance_s}).rowcount
+    return connection.execute(_DROP, {"most": most, "chance_s": chance_s, "page": _PAGE}).rowcount
 
 
 _TOO_MANY: Final = text("""
