@@ -166,13 +166,13 @@ def _noted(row: Any) -> dict[str, Any] | None:
 
 def _cost(settings: Settings, wanted: Stop, patience_s: float | None) -> dict[str, Any]:
     """What it would cost; nothing known when that takes longer than *patience_s*."""
-    from shared.db.database import DatabaseAway
+    from shared.db.database import is_away
 
     try:
         with open_transaction(settings) as connection:
             return _counted(connection, settings, wanted, patience_s)
-    except DatabaseAway:
-        if patience_s is None:
+    except Exception as error:
+        if patience_s is None or not is_away(error):
             raise
         unknown = dict.fromkeys(("last_day", "last_day_total", "waiting"))
         return {**unknown, "is_at_most": False, "at": datetime.now(UTC)}

@@ -166,7 +166,7 @@ OPERATIONS: Final = (
         name="listEndpoints",
         summary="Where callbacks go.",
         answers={200: (answers.Endpoints,)},
-        errors=(*_CALLS, "forbidden"),
+        errors=(*_KEYED, "forbidden"),
     ),
     Operation(
         method="post",

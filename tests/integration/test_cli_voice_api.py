@@ -120,7 +120,7 @@ def test_a_refused_key_is_one_line(at_8x8):
 def test_the_doctor_finds_nothing_when_all_is_well(at_8x8):
     at_8x8("webhooks", "register")
 
-    found = checks(at_8x8)
+    found = checks(at_8x8, TRUSTED_PROXIES="1")
 
     assert {name: check["found"] for name, check in found.items() if check["grade"] != "ok"} == {}
     assert {"settings", "PostgreSQL", "schema", "clock", "Redis", "8x8 account", "data folder"} <= set(found)
@@ -140,6 +140,7 @@ def test_the_doctor_finds_nothing_when_all_is_well(at_8x8):
         ({"WEBHOOK_BASE_URL": ""}, "8x8 VSS webhook", "warning"),
         ({"RINGPOST_DATA_DIR": "/dev/null/data"}, "data folder", "failure"),
         ({"LEGACY_ADMIN_AUTH": "true"}, "legacy login", "warning"),
+        ({"TRUSTED_PROXIES": "0"}, "proxies", "warning"),
     ],
 )
 def test_the_doctor_says_what_is_wrong_and_what_to_do(at_8x8, environment, name, grade):

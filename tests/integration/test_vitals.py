@@ -151,6 +151,16 @@ def test_calls_that_nobody_hears_are_told_by_provider_and_country(stage, metrics
         " SELECT 'evt_' || m.id, m.provider_id, row_number() OVER (), m.id, 'message.no_answer', 'no_answer', '{}'"
         " FROM messages m"
     )
+    stage.execute(
+        "UPDATE messages SET status = 'no_answer', attempt = 1, finished_at = now(), due_at = NULL, content = NULL"
+    )
+    stage.keep_all([stage.new_message() for _ in range(75)])
+    stage.execute(
+        "INSERT INTO feed_events (event_id, provider_id, sequence, message_id, type, status, facts)"
+        " SELECT 'evu_' || m.id, m.provider_id, 25 + row_number() OVER (), m.id, 'message.canceled', 'canceled', '{}'"
+        " FROM messages m WHERE status = 'queued'"
+    )
+    stage.execute("UPDATE messages SET status = 'canceled' WHERE status = 'queued'")  # before anybody rang
 
     found = metrics()
 
@@ -170,13 +180,15 @@ def test_the_figures_of_many_messages_read_few_rows(stage):
     )
     stage.execute(
         f"INSERT INTO messages (id, message_id, status, finished_at, {columns})"
-        f" SELECT id || n, n::text, 'delivered', now(), {columns} FROM messages, generate_series(1, {MANY}) n"
+        " SELECT id || n, n::text, CASE WHEN n % 4 = 0 THEN 'no_answer' ELSE 'delivered' END, now(), "
+        f"{columns} FROM messages, generate_series(1, {MANY}) n"
     )
     stage.execute(
         "INSERT INTO feed_events (event_id, provider_id, sequence, message_id, type, status, facts)"
-        f" SELECT 'evt_' || lpad(n::text, 9, '0'), 'prov_test', n, 'm', 'message.delivered',"
-        f" CASE WHEN n % 4 = 0 THEN 'no_answer' ELSE 'delivered' END, '{{}}' FROM generate_series(1, {MANY}) n"
+        " SELECT 'evt_' || lpad(message_id, 9, '0'), 'prov_test', message_id::bigint, id, 'message.' || status, status,"
+        " '{}' FROM messages WHERE finished_at IS NOT NULL"
     )
+    stage.execute("UPDATE messages SET attempt = 1")
 
     with stage.database.transaction() as connection:
         read = "SELECT sum(seq_tup_read + COALESCE(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables"
