@@ -67,8 +67,8 @@ def test_a_given_url_is_used_and_nothing_is_started(tmp_path):
 
     assert (engines.database_url, engines.redis_url) == urls
     assert described == [
-        "PostgreSQL from DATABASE_URL: postgresql://db.example/ringpost",
-        "Valkey from REDIS_URL: redis://cache.example:6379/0",
+        "PostgreSQL from DATABASE_URL: postgresql://app:***@db.example/ringpost",
+        "Valkey from REDIS_URL: redis://:***@cache.example:6379/0",
     ]
     assert not (tmp_path / "unused").exists()
 

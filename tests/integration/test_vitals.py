@@ -160,7 +160,9 @@ def test_calls_that_nobody_hears_are_told_by_provider_and_country(stage, metrics
         " SELECT 'evu_' || m.id, m.provider_id, 25 + row_number() OVER (), m.id, 'message.canceled', 'canceled', '{}'"
         " FROM messages m WHERE status = 'queued'"
     )
-    stage.execute("UPDATE messages SET status = 'canceled' WHERE status = 'queued'")  # before anybody rang
+    stage.execute(  # before anybody rang
+        "UPDATE messages SET status = 'canceled', finished_at = now(), due_at = NULL, content = NULL WHERE status = 'queued'"
+    )
 
     found = metrics()
 
