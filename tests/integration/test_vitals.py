@@ -161,7 +161,8 @@ def test_calls_that_nobody_hears_are_told_by_provider_and_country(stage, metrics
         " FROM messages m WHERE status = 'queued'"
     )
     stage.execute(  # before anybody rang
-        "UPDATE messages SET status = 'canceled', finished_at = now(), due_at = NULL, content = NULL WHERE status = 'queued'"
+        "UPDATE messages SET status = 'canceled', finished_at = now(), due_at = NULL, content = NULL"
+        " WHERE status = 'queued'"
     )
 
     found = metrics()
