@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -16,6 +15,7 @@ from deploy.bench.crew import family_spent_s
 from deploy.chaos import victims
 from deploy.chaos.history import History
 from deploy.chaos.records import Kind
+from deploy.chaos.repeated import repeated
 from deploy.chaos.stage import Stage
 from shared.db.database import DatabaseAway
 
@@ -41,26 +41,21 @@ class Watch:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Watch while entered."""
-        over = threading.Event()
-        thread = threading.Thread(target=self._work, args=(over,), name="watch", daemon=True)
-        thread.start()
+        self._foreign()  # from now on
         try:
-            yield
+            with repeated(self._look, self._every_s, "watch"):
+                yield
         finally:
-            over.set()
-            thread.join()
             self._redis.close()
 
-    def _work(self, over: threading.Event) -> None:
-        self._foreign()
-        while not over.wait(self._every_s):
-            self._history.note(
-                Kind.HELD,
-                processes=self._processes(),
-                connections=self._connections(),
-                redis=self._redis_bytes(),
-                foreign=self._foreign(),
-            )
+    def _look(self) -> None:
+        self._history.note(
+            Kind.HELD,
+            processes=self._processes(),
+            connections=self._connections(),
+            redis=self._redis_bytes(),
+            foreign=self._foreign(),
+        )
 
     def _processes(self) -> list[list[Any]]:
         """Of each: its kind, pid and start, MiB resident, descriptors but for those of its clients, threads."""

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from shared.db.queries import claim as claims
@@ -218,6 +219,23 @@ def test_a_claim_whose_answer_was_lost_is_given_back(stage):
     assert stage.message(id_).busy_until is None
     assert [(one.disposition, one.reason) for one in stage.attempts(id_)] == [("not_sent", "lease_lost")]
     assert dialer._lost_claims == []
+
+
+def test_a_lost_claim_is_looked_for_among_open_messages_only(stage):
+    stage.keep_all([stage.new_message() for _ in range(1000)])
+    stage.execute("UPDATE messages SET status = 'delivered', finished_at = now(), due_at = NULL, content = NULL")
+    stage.keep()
+    stage.execute("ANALYZE messages")
+    claim(stage, claim_id="claim_lost")
+
+    with stage.database.transaction() as connection:
+        read = "SELECT sum(seq_tup_read + COALESCE(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables"
+        before = connection.execute(text(read)).scalar()
+        returned = claims.give_back(connection, "claim_lost")
+        rows = connection.execute(text(read)).scalar() - before
+
+    assert len(returned) == 1
+    assert rows < 100
 
 
 def test_a_lost_claim_that_was_dialled_by_another_since_is_left_alone(stage):

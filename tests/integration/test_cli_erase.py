@@ -107,6 +107,19 @@ def test_only_one_providers_messages_may_be_erased(stage, ringpost):
     assert stage.message(others).metadata == {"customer": "Ada"}
 
 
+def test_it_is_not_done_while_this_machine_s_spool_holds_webhooks(stage, ringpost):
+    called(stage, NUMBER)
+    stage.settings.spool_dir.mkdir(parents=True)
+    line = stage.settings.spool_dir / "spool_1.jsonl"
+    line.write_text('["key", "c2VhbGVk"]\n')
+
+    waiting = erase(ringpost, code=1)
+    line.unlink()
+
+    assert waiting["webhooksWaiting"] == 1
+    assert erase(ringpost)["webhooksWaiting"] == 0
+
+
 def test_webhooks_that_matched_nothing_are_found_by_what_they_say(stage, ringpost):
     strange = vss(session_id="session-of-nobody", destination=NUMBER)
     stage.keep_webhook(strange, b"not JSON, but " + NUMBER.encode(), vss(session_id="other", destination=OTHER))

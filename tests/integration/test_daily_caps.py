@@ -13,12 +13,13 @@ from shared import vitals
 from shared.alarms import ringing
 from shared.db.database import Database
 from shared.db.queries import claim as claims
-from shared.db.queries import daily_calls, stops
+from shared.db.queries import daily_calls, dial, stops
 from shared.db.queries.pacing import open_pace
 from shared.ids import new_id
-from shared.lifecycle import Lane
+from shared.lifecycle import Event, Lane, Move
 from shared.pacing import Pace
 from shared.stops import Scope, Stop
+from shared.voice_api.codes import Disposition
 from tests.integration.worker_stage import PROVIDER, staged
 
 #: ``RINGPOST_T15=full``: as large as the specification asks.
@@ -122,6 +123,18 @@ def test_while_8x8_cannot_be_reached_the_days_calls_are_not_used_up(stage):
     attempts = stage.execute("SELECT disposition, count(*) AS many FROM dial_attempts GROUP BY 1")
     assert [(row.disposition, row.many) for row in attempts] == [("not_sent", 18)]
     assert counted(stage) == {}
+
+
+def test_what_never_left_is_given_back_once_though_its_record_is_repeated(stage):
+    stage.keep_all([stage.new_message() for _ in range(3)])
+    call, *_ = claim(stage.database).calls
+    move = Move(call.message_id, Event.DIAL_POSTPONED, call.attempt_id, due_in_s=0)
+    result = dial.DialResult(call.attempt_id, Disposition.NOT_SENT, "unreachable", None, None, None, move)
+
+    def record():
+        return stage.database.run(lambda connection: dial.record(connection, [result]))
+
+    assert [record().unmade, record().unmade] == [[call.attempt_id], []]
 
 
 def test_a_redial_counts(stage):

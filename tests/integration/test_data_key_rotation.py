@@ -12,6 +12,7 @@ from shared.db.tables import METADATA
 from shared.lifecycle import Lane
 from shared.sealing import Sealer, Unopened, next_data_key
 from tests.integration.worker_stage import staged
+from workers.pretend_calls import PretendCalls
 from workers.reconcile_events import ReconcileEvents
 
 #: Bytes that are hashes, and so belong to no key that could be changed.
@@ -160,6 +161,20 @@ def test_a_process_without_the_key_leaves_messages_and_webhooks_to_those_that_ha
     assert state == ("queued", "key_missing")
     assert results == ["unopened"]
     assert stage.state(id_) == ("delivered", None)
+
+
+def test_a_test_message_waits_for_a_process_with_the_key_too(stage, old, new):
+    late, rich = stage.services, stage.new_services(**keys(new, old))
+    stage.services = rich
+    id_ = stage.keep(lane=Lane.TEST, test_type="otp")
+
+    PretendCalls(late).record(PretendCalls(late).claim())
+    state = stage.state(id_)
+    stage.execute("UPDATE messages SET due_at = now()")
+    PretendCalls(rich).record(PretendCalls(rich).claim())
+
+    assert state == ("queued", "key_missing")
+    assert stage.message(id_).status == "placed"
 
 
 def test_a_row_that_neither_key_opens_is_named_and_left_as_it_is(stage, ringpost, old, new):

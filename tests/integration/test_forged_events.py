@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from ingress.metrics import exposition
 from shared import vitals
 from shared.alarms import ringing
+from shared.db.queries import strays
 from tests.integration.worker_stage import SOURCE, staged, vca, vss
 from workers.tidy import Tidy
 
@@ -234,6 +235,15 @@ def test_of_too_many_strangers_the_oldest_are_given_up_and_never_one_that_may_be
     assert {bytes(row.body) for row in stage.execute("SELECT body FROM webhook_inbox WHERE result = 'dropped'")} == {
         b""
     }
+
+
+def test_many_strangers_are_given_up_page_by_page(stage, monkeypatch):
+    monkeypatch.setattr(strays, "_PAGE", 2)
+    strangers(stage, *range(9), age_s=300)
+
+    Tidy(stage.services)()
+
+    assert sorted(stage.inbox_results()) == [*["dropped"] * 5, *["unmatched"] * 4]
 
 
 def test_within_the_limit_no_stranger_is_given_up(stage):

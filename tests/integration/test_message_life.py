@@ -34,7 +34,7 @@ _SECONDS = st.sampled_from([1, 6, 35, 130, 700, 5000])
 #: Of many things, which one. What is drawn, and which rules may come, must not depend on how the steps went: on a busy
 #: machine a message may expire in one run of the same happenings and not in the next, and Hypothesis then gives up.
 _PLACE = st.integers(0, 11)
-_LIVES = int(os.environ.get("RINGPOST_LIVES", "10"))
+_LIVES = int(os.environ.get("RINGPOST_LIVES", "20"))
 
 
 class Life(RuleBasedStateMachine):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from shared.db.database import DatabaseAway
 from shared.db.queries import claim as claims
 from shared.db.queries import stops
 from shared.db.queries.pacing import open_pace
@@ -16,6 +17,8 @@ from shared.lifecycle import Lane
 from shared.pacing import Pace
 from shared.stops import Scope, Stop
 from tests.integration.worker_stage import PROVIDER, SOURCE, staged
+from workers import place_calls
+from workers.stopped_calls import Switches
 
 #: ``RINGPOST_T15=full``: as large as the specification asks.
 FULL = os.environ.get("RINGPOST_T15") == "full"
@@ -125,6 +128,50 @@ def test_a_claim_in_hand_when_the_stop_comes_goes_back_undialled(stage):
 
     assert stage.simulator.ledger.accepted == []
     assert stage.message(id_).status == "queued"
+
+
+def test_what_8x8_took_is_recorded_though_what_was_stopped_beside_it_cannot_be_put_back(stage, monkeypatch):
+    id_, other = in_chad(stage), stage.keep(OTHER)
+    dialer = stage.dialer()
+    calls = {call.message_id: call for call in claim(stage).calls}
+    monkeypatch.setattr(place_calls, "put_back", refuse)
+    made, not_made = [], []
+    monkeypatch.setattr(dialer._results, "submit", made.extend)
+    dialer._dial(calls[other], time.monotonic())
+    throw(stage, Stop(Scope.COUNTRY, "TD"))
+    monkeypatch.setattr(dialer._results, "submit", not_made.extend)
+    dialer._dial(calls[id_], time.monotonic() - 1)
+
+    with pytest.raises(DatabaseAway):
+        dialer._record([*not_made, *made], 20)
+
+    assert len(stage.simulator.ledger.accepted) == 1
+    assert (stage.message(other).status, stage.message(id_).status) == ("placed", "dialing")
+
+
+def refuse(*_):
+    raise DatabaseAway
+
+
+def test_while_postgresql_is_silent_all_stops_that_anybody_knew_hold_and_it_is_asked_once(stage, monkeypatch):
+    in_chad(stage)
+    stage.keep(OTHER)
+    by_country = {call.country: call for call in claim(stage).calls}
+    switches = Switches(stage.database)
+    throw(stage, Stop(Scope.COUNTRY, "TD"))
+    long_ago = time.monotonic() - 60
+    known = switches.stop_of(by_country["TD"], CHAD, [], long_ago)
+    switches._known = (long_ago, switches._known[1])
+    asked = []
+    monkeypatch.setattr(stage.database, "run", lambda *_, **__: asked.append(1) or refuse())
+    told = [Stop(Scope.PREFIX, OTHER[:7])]
+
+    here = switches.stop_of(by_country["SG"], OTHER, told, long_ago)
+    there = switches.stop_of(by_country["TD"], CHAD, told, long_ago)
+
+    assert known == there == Stop(Scope.COUNTRY, "TD")
+    assert here == told[0]
+    assert asked == [1]
 
 
 def test_nothing_is_held_for_a_stop_that_has_just_ended(stage):

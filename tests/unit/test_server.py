@@ -162,7 +162,7 @@ def test_a_body_that_says_it_is_too_long_is_not_read(path, limit):
 
 def test_only_so_many_bytes_of_long_bodies_are_on_their_way_at_once(monkeypatch):
     monkeypatch.setattr(server, "_MOST_ON_ITS_WAY", 100_000)
-    long, other, short = Protocol(b"1"), Protocol(b"2"), Protocol(b"3")
+    long, other, short, report = Protocol(b"1"), Protocol(b"2"), Protocol(b"3"), Protocol(b"4")
 
     async def run():
         one = Server(echo, Gate())
@@ -172,12 +172,13 @@ def test_only_so_many_bytes_of_long_bodies_are_on_their_way_at_once(monkeypatch)
         await asyncio.sleep(0)
         await one.__rsgi__(scope("/api/make-calls", ("content-length", "60000")), other)
         await one.__rsgi__(scope("/api/webhooks/vca", ("content-length", "900")), short)
+        await one.__rsgi__(scope("/api/webhooks/vss", ("content-length", "60000")), report)  # has room of its own
         long.arrives.set()
         await slow
 
     asyncio.run(run())
 
-    assert (long.answer[0], other.answer[0], short.answer[0]) == (202, 503, 202)
+    assert (long.answer[0], other.answer[0], short.answer[0], report.answer[0]) == (202, 503, 202, 202)
 
 
 def test_requests_that_block_keep_no_short_one_waiting():
