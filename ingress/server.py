@@ -151,11 +151,11 @@ class Server:
             return b""  # the app sees what it was announced to be
         size = limit if announced is None else _number(announced)
         held = size if size > _LONG else 0
-        sender = path.startswith(PREFIX)  # strangers' bodies must not keep 8x8's out
-        if held and self._on_its_way[sender] + held > _MOST_ON_ITS_WAY:
+        is_report = path.startswith(PREFIX)  # strangers' bodies must not keep 8x8's out
+        if held and self._on_its_way[is_report] + held > _MOST_ON_ITS_WAY:
             protocol.response_bytes(*_REFUSED.answer())
             return None
-        self._on_its_way[sender] += held
+        self._on_its_way[is_report] += held
         try:
             if announced is None:
                 body = await self._pieces(protocol, limit)
@@ -166,7 +166,7 @@ class Server:
         except (ProtocolClosed, asyncio.CancelledError):
             body = None
         finally:
-            self._on_its_way[sender] -= held
+            self._on_its_way[is_report] -= held
             is_awaited = self._sending.pop(protocol, None) is not None
         if body is None and is_awaited:
             _refuse(protocol, _BROKEN)

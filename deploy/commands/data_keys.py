@@ -24,6 +24,7 @@ from deploy.commands.console import (
     open_database,
     print_json,
 )
+from deploy.commands.spooled import lines_of
 
 if TYPE_CHECKING:
     from shared.db.database import Database
@@ -144,11 +145,9 @@ def _anew(sealer: Sealer, sealed_bytes: bytes, row: str) -> bytes | None:
 def _spooled(folder: Path, header: bytes) -> int:
     """Webhooks in this machine's spool that another key has sealed; they are replayed, not sealed anew."""
     found = 0
-    for path in (*folder.glob("*.jsonl"), *folder.glob("*.parked")):
-        with suppress(OSError):
-            for line in path.read_text(encoding="ascii", errors="replace").splitlines():
-                with suppress(ValueError, TypeError):
-                    found += not base64.b64decode(json.loads(line)[1]).startswith(header)
+    for line in lines_of(folder):
+        with suppress(ValueError, TypeError):
+            found += not base64.b64decode(json.loads(line)[1]).startswith(header)
     return found
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -21,6 +19,7 @@ from deploy.commands.console import (
     print_json,
 )
 from deploy.commands.providers import find_provider
+from deploy.commands.spooled import lines_of
 
 if TYPE_CHECKING:
     from shared.db.database import Database
@@ -64,7 +63,7 @@ def erase(context: click.Context, provider: str | None, as_json: bool) -> None: 
             note(connection, "number.erase", provider_id or "everybody", counts, before={"erased": False})
         webhooks, waiting = (0, 0) if provider_id else _erase_webhooks(database, sealer, number)
         counts["webhooks"] += webhooks
-    waiting += _spooled(settings.spool_dir)
+    waiting += sum(1 for _ in lines_of(settings.spool_dir))  # whoever they are about: they are stored later
     left = {"under_way": done.under_way, "webhooks_waiting": waiting, "suppressions_kept": done.suppressions}
     if as_json:
         print_json(counts | left)
@@ -103,15 +102,6 @@ def _erase_webhooks(database: Database, sealer: Sealer, number: str) -> tuple[in
         after, deleted, left = database.run(page)
         gone, waiting = gone + deleted, waiting + left
     return gone, waiting
-
-
-def _spooled(folder: Path) -> int:
-    """Webhooks in this machine's spool, whoever they are about: they are stored when PostgreSQL is back."""
-    found = 0
-    for path in (*folder.glob("*.jsonl"), *folder.glob("*.parked")):
-        with suppress(OSError):
-            found += len(path.read_bytes().splitlines())
-    return found
 
 
 def _tell(counts: dict[str, int], left: dict[str, int]) -> None:
