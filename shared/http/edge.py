@@ -35,6 +35,8 @@ _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
 )
 _TLS_TURN: Final = threading.Lock()
 _CHUNK: Final = 64 * 1024  # bytes that a sink is given at once
+#: Bytes that are read at once otherwise: of chunks of one byte each takes ninety until the piece is whole.
+_PIECE: Final = 4 * 1024
 _NO_TIMEOUT: Final = cast("Any", urllib3.Timeout(None))  # the exchange sets one for every wait
 _HEADERS: Final = {"user-agent": "Ringpost", "accept-encoding": "identity"}
 _FAILURES: Final = (
@@ -276,8 +278,9 @@ def _read(raw: Any, limit: int, sink: Callable[[bytes], None] | None) -> tuple[b
     """At most *limit* bytes, undecoded, and whether that is all. A longer answer is not read on: it is hung up on."""
     chunks: list[bytes] = []
     room = limit + 1
+    most = _PIECE if sink is None else _CHUNK
     try:
-        while room > 0 and (chunk := raw.read(room if sink is None else min(room, _CHUNK))):
+        while room > 0 and (chunk := raw.read(min(room, most))):
             room -= len(chunk)
             (sink or chunks.append)(chunk[:-1] if room == 0 else chunk)
     except BaseException:

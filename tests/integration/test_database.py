@@ -79,7 +79,8 @@ def test_of_two_transactions_that_block_each_other_both_come_through(database, t
     with database.statement() as connection:
         values = connection.execute(text("SELECT value FROM pairs ORDER BY id")).scalars().all()
     assert [sorted(value[1:]) for value in values] == [["x", "y"], ["x", "y"]]
-    assert len(tries) == 3
+    # One was the victim, and again where it came back before the other one had woken up.
+    assert len(tries) >= 3
 
 
 @pytest.mark.parametrize(
