@@ -11,11 +11,10 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from ingress import quiet
 from ingress.call_request import MAX_PLAYS, CallRequest, check
 from ingress.problems import MemberError, Problem, invalid
 from ingress.switches import Switches
-from shared import phone, speech
+from shared import phone, quiet, speech
 from shared.db.queries.accept import NewMessage
 from shared.db.queries.providers import KeyOwner
 from shared.ids import new_id

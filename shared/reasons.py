@@ -38,6 +38,7 @@ class Reason(StrEnum):
     DEADLINE_PASSED = "deadline_passed"
     DIALING_STOPPED = "dialing_stopped"
     DAILY_CAP = "daily_cap"
+    QUIET_HOURS = "quiet_hours"
     LEASE_LAPSED = "lease_lapsed"
     HISTORY_LOST = "history_lost"
     NO_SUMMARY = "no_summary"
@@ -64,6 +65,9 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     Reason.CANCELED_BY_SENDER: Meaning(False, Party.SENDER, "The sender canceled the message."),
     Reason.DEADLINE_PASSED: Meaning(True, Party.SERVICE, "The deadline passed before the call could be placed."),
     Reason.DIALING_STOPPED: Meaning(True, Party.POLICY, "The operator has stopped such calls for now."),
+    Reason.QUIET_HOURS: Meaning(
+        True, Party.POLICY, "It is quiet hours where the phone is; the call waits for their end."
+    ),
     Reason.DAILY_CAP: Meaning(True, Party.POLICY, "The day's calls were used up; the next day begins at midnight UTC."),
     Reason.LEASE_LAPSED: Meaning(False, Party.SERVICE, "A worker stopped while placing the call; it may have rung."),
     Reason.HISTORY_LOST: Meaning(

@@ -16,13 +16,14 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from shared import failpoints, jobs
+from shared import failpoints, jobs, quiet
 from shared.db.group_commit import Bounds, GroupCommitter
 from shared.db.queries import claim, daily_calls, dial
 from shared.db.queries.claimed import Claim, ClaimedCall
 from shared.db.queries.pacing import Refused
 from shared.ids import new_id
 from shared.lifecycle import REPORTED, TRANSITIONS, TYPES, Lane, Move
+from shared.quiet import Quiet
 from shared.rest import Rest
 from shared.sealing import Unopened, Unsealable
 from shared.services import Services, pace_of, timing_of
@@ -70,10 +71,10 @@ class _Sent:
 
 @dataclass(frozen=True, slots=True)
 class _NotMade:
-    """A claimed call that an operator's stop forbids, on its way back."""
+    """A claimed call that must not be made now, on its way back."""
 
     call: ClaimedCall
-    stop: Stop
+    why: Stop | Quiet
 
 
 class PlaceCalls:
@@ -160,7 +161,7 @@ class PlaceCalls:
 
     def _dial(self, call: ClaimedCall, claimed_at: float, stops: Sequence[Stop] = ()) -> None:
         answer = self._answer(call, claimed_at, stops)
-        if isinstance(answer, Stop):
+        if not isinstance(answer, Verdict):
             self._results.submit([_NotMade(call, answer)])
             return
         failpoints.hit("dial.after_post")
@@ -170,10 +171,12 @@ class PlaceCalls:
             log.warning("dial_unknown", message_id=call.message_id, reason=answer.reason)
         self._results.submit([_Sent(call, answer, move)])
 
-    def _answer(self, call: ClaimedCall, claimed_at: float, stops: Sequence[Stop]) -> Verdict | Stop:
+    def _answer(self, call: ClaimedCall, claimed_at: float, stops: Sequence[Stop]) -> Verdict | Stop | Quiet:
         """What 8x8 answered. Any failure before the POST surely placed no call; any after it may have."""
         if call.is_suppressed:
             return Verdict(Disposition.SUPPRESSED, Reason.SUPPRESSED)
+        if silence := quiet.at(call.now, call.quiet_hours, call.country):
+            return silence
         failpoints.hit("dial.before_post")
         settings = self._services.settings
         # One whole POST must fit between the last look and the lease's end or the deadline.
@@ -221,7 +224,7 @@ class PlaceCalls:
             if sent := [one for one in done if isinstance(one, _Sent)]:
                 self._record_sent(sent, patience_s)
         finally:
-            if stopped := [(one.call, one.stop) for one in done if isinstance(one, _NotMade)]:
+            if stopped := [(one.call, one.why) for one in done if isinstance(one, _NotMade)]:
                 put_back(self._services, stopped, patience_s)
         return [None] * len(done)
 

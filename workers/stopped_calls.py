@@ -1,4 +1,4 @@
-"""What step 2 does when an operator stops calls: those in hand go back into the queue undialled."""
+"""What step 2 does with calls that an operator stops, or that must let people sleep: back into the queue, undialled."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from shared.db.database import Database, is_away
 from shared.db.queries import stops
 from shared.db.queries.claimed import ClaimedCall
 from shared.db.queries.stops import Stopped
+from shared.quiet import Quiet
 from shared.services import Services
 from shared.stops import Called, Stop, covering
 
@@ -69,12 +70,13 @@ class Switches:
             return standing
 
 
-def put_back(services: Services, stopped: Sequence[tuple[ClaimedCall, Stop]], patience_s: float) -> None:
+def put_back(services: Services, stopped: Sequence[tuple[ClaimedCall, Stop | Quiet]], patience_s: float) -> None:
     """Give calls back undialled, and say so; *patience_s* is the longest wait for PostgreSQL."""
     account = services.settings.eight_x_eight_subaccount_id
     calls = [
-        Stopped(call.message_id, call.attempt_id, call.provider_id, call.now, call.deadline, stop)
-        for call, stop in stopped
+        Stopped(call.message_id, call.attempt_id, call.provider_id, call.now, call.deadline, why)
+        for call, why in stopped
     ]
     back = services.database.run(partial(stops.put_back, subaccount_id=account, stopped=calls), patience_s=patience_s)
-    log.warning("calls_stopped", calls=back, scopes=sorted({stop.scope for _, stop in stopped}))
+    scopes = sorted({"quiet_hours" if isinstance(why, Quiet) else why.scope for _, why in stopped})
+    log.warning("calls_stopped", calls=back, scopes=scopes)

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import phonenumbers
 import pytest
 
-from ingress import quiet
+from shared import quiet
 from shared.sending_rules import parse_quiet_hours
 
 NIGHT = parse_quiet_hours("22:00-08:00")

@@ -33,6 +33,10 @@ _GIVES_WAY: Final = f"""COALESCE(s.otp_claimed_at > now() - interval '{pacing.OT
     AND EXISTS (SELECT FROM messages m
       WHERE m.status = 'queued' AND m.lane = 'otp' AND {_DIALABLE})"""
 
+#: The quiet hours that message *c* keeps: notifications all, alerts where its provider's do, otps never.
+_QUIET: Final = f"""(SELECT p.quiet_hours FROM providers p
+    WHERE p.provider_id = c.provider_id AND (:lane = '{Lane.NOTIFICATION}' OR p.quiet_alerts))"""
+
 # `pacing.dials_per_second`, `burst` and `grown_lines`, as the claim's statement computes them.
 _RATE: Final = f"""LEAST(:rate, GREATEST({pacing.SLOWEST}, COALESCE(s.pace_refused * (1 + {pacing.PACE_CUT} * power(
     GREATEST(0, EXTRACT(EPOCH FROM c.time - s.pace_cut_at)) / {pacing.PACE_HEALS_S} - 1, 3)), :rate)))::float8"""
@@ -178,7 +182,7 @@ WITH RECURSIVE account AS MATERIALIZED (
 )
 SELECT t.calls AS room, t.held_s, t.waiting, t.stops,
   (SELECT array_agg(provider_id) FROM queues WHERE is_uncounted) AS uncounted,
-  c.*, t.probes IS NOT NULL AS probes, now() AS claimed_at, {suppressed} AS is_suppressed,
+  c.*, t.probes IS NOT NULL AS probes, now() AS claimed_at, {suppressed} AS is_suppressed, {quiet} AS quiet_hours,
   c.redial_unknown AND 1 + (SELECT count(*) FROM dial_attempts s WHERE s.message_id = c.id AND {maybe_accepted})
     < c.max_attempts AS may_redial
 FROM tally t LEFT JOIN claimed c ON true
@@ -186,7 +190,7 @@ ORDER BY c.deadline
 """
 
 
-def _statements(*, kept: str, gives_way: str) -> tuple[Prepared, Prepared]:
+def _statements(*, kept: str, gives_way: str, quiet: str) -> tuple[Prepared, Prepared]:
     """The claim as it is, and after waiting for the lock."""
     claim = _STATEMENT.format(
         burst=_BURST,
@@ -198,6 +202,7 @@ def _statements(*, kept: str, gives_way: str) -> tuple[Prepared, Prepared]:
         valid_s=_VALID_S,
         forgotten_s=pacing.FORGOTTEN_S,
         maybe_accepted=MAYBE_ACCEPTED,
+        quiet=quiet,
         suppressed=suppressions.suppressed("c"),
         known_server=failover.KNOWN,
         stops=stops.FOR_CLAIM,
@@ -210,8 +215,8 @@ def _statements(*, kept: str, gives_way: str) -> tuple[Prepared, Prepared]:
     return Prepared(claim, **types), Prepared(_LOCK, claim, **types)
 
 
-_CLAIM_OTP, _CLAIM_OTP_IN_TURN = _statements(kept="0", gives_way="false")
-_CLAIM_BULK, _CLAIM_BULK_IN_TURN = _statements(kept=_KEPT, gives_way=_GIVES_WAY)
+_CLAIM_OTP, _CLAIM_OTP_IN_TURN = _statements(kept="0", gives_way="false", quiet="NULL")
+_CLAIM_BULK, _CLAIM_BULK_IN_TURN = _statements(kept=_KEPT, gives_way=_GIVES_WAY, quiet=_QUIET)
 
 
 def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_id: str) -> Claim:

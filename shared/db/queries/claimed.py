@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.lifecycle import Lane
+from shared.sending_rules import QuietHours, parse_quiet_hours
 from shared.stops import Stop
 from shared.verdict import Dialed
 
@@ -34,6 +35,7 @@ class ClaimedCall:
     valid_until: datetime
     now: datetime  # the database's clock at the claim
     is_suppressed: bool = False  # not to be called
+    quiet_hours: QuietHours | None = None  # that this call keeps
 
     def dialed(self) -> Dialed:
         """What 8x8's answer to it is judged by."""
@@ -82,4 +84,5 @@ def claimed(row: Any, lane: Lane) -> ClaimedCall:
         valid_until=row.valid_until,
         now=row.claimed_at,
         is_suppressed=row.is_suppressed,
+        quiet_hours=None if row.quiet_hours is None else parse_quiet_hours(row.quiet_hours),
     )

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from shared.db.queries import daily_calls, moves
 from shared.lifecycle import TYPES, Event, Lane, Move
+from shared.quiet import Quiet
 from shared.reasons import Reason
 from shared.stops import HELD, Scope, Stop
 from shared.voice_api.codes import Disposition
@@ -162,20 +163,25 @@ def hold(connection: Connection, page: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A claimed call that must not be made."""
+    """A claimed call that must not be made now."""
 
     message_id: str
     attempt_id: str
     provider_id: str
     claimed_at: datetime
     deadline: datetime
-    stop: Stop
+    why: Stop | Quiet
+
+    @property
+    def reason(self) -> Reason:
+        """What its message waits for."""
+        return Reason.QUIET_HOURS if isinstance(self.why, Quiet) else Reason.DIALING_STOPPED
 
 
 _STANDING: Final = text(f"SELECT scope, name FROM stops WHERE scope = ANY ({_OTHERS}) AND ended_at IS NULL FOR SHARE")
 _NOT_SENT: Final = text(f"""
-UPDATE dial_attempts SET replied_at = now(), disposition = '{Disposition.NOT_SENT}', reason = '{Reason.DIALING_STOPPED}'
-WHERE attempt_id = ANY (:ids)
+UPDATE dial_attempts a SET replied_at = now(), disposition = '{Disposition.NOT_SENT}', reason = x.reason
+FROM unnest(CAST(:ids AS text[]), CAST(:reasons AS text[])) AS x(id, reason) WHERE a.attempt_id = x.id
 """)
 _TOKENS: Final = text("UPDATE subaccounts SET tokens = tokens + :calls WHERE subaccount_id = :id")
 
@@ -187,19 +193,24 @@ def put_back(connection: Connection, subaccount_id: str, stopped: Sequence[Stopp
     moved = moves.apply(connection, [_move(one, standing_now) for one in stopped])
     back = [by_id[one.message_id] for one in moved]
     if back:
-        connection.execute(_NOT_SENT, {"ids": [one.attempt_id for one in back]})
+        reasons = [one.reason for one in back]
+        connection.execute(_NOT_SENT, {"ids": [one.attempt_id for one in back], "reasons": reasons})
         connection.execute(_TOKENS, {"id": subaccount_id, "calls": len(back)})
         daily_calls.give_back(connection, [(one.provider_id, one.claimed_at) for one in back])
     return len(back)
 
 
 def _move(one: Stopped, standing_now: set[tuple[Any, Any]]) -> Move:
-    is_held = one.stop.scope in HELD and (one.stop.scope, one.stop.name) in standing_now
+    due_at: datetime | None = one.deadline
+    if isinstance(one.why, Quiet):
+        due_at = min(one.deadline, one.why.until or one.deadline)
+    elif one.why.scope not in HELD or (one.why.scope, one.why.name) not in standing_now:
+        due_at = None
     return Move(
         one.message_id,
         Event.DIAL_POSTPONED,
         one.attempt_id,
-        reason=Reason.DIALING_STOPPED,
-        due_at=one.deadline if is_held else None,
-        due_in_s=None if is_held else 0,
+        reason=one.reason,
+        due_at=due_at,
+        due_in_s=0 if due_at is None else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from importlib.resources import files
@@ -19,6 +20,20 @@ _OTHERS: Final = {
 _A_YEAR: Final = 2026
 #: Where the zones of a country leave no hour that is quiet in none.
 _MOST_STEPS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Why a call is not placed now: it is quiet where the phone is, until then or, where that is None, at all hours."""
+
+    until: datetime | None
+
+
+def at(now: datetime, hours: QuietHours | None, country: str) -> Quiet | None:
+    """The quiet that forbids a call to *country* (ISO alpha-2) at *now*; None when nothing does."""
+    if hours is None or (until := ends(now, hours, country)) == now:
+        return None
+    return Quiet(until)
 
 
 def ends(at: datetime, hours: QuietHours, country: str) -> datetime | None:
