@@ -14,9 +14,11 @@ from ingress.lean import LeanFlask, request_id
 from ingress.make_call import make_call_routes
 from ingress.messages import message_routes
 from ingress.metrics import metric_routes
+from ingress.okta import okta_routes
 from ingress.outcomes import outcome_routes
 from ingress.peer import TRUSTED_PROXIES
 from ingress.problems import Problem
+from ingress.reports import report_routes
 from ingress.site import Site
 from ingress.suppressions import suppression_routes
 from ingress.webhooks import shown_path, webhook_routes
@@ -39,7 +41,9 @@ def create_app(site: Site) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nobody asks, and each method more is one more to guard
     app.config[TRUSTED_PROXIES] = site.settings.trusted_proxies
     app.register_blueprint(make_call_routes(site))
+    app.register_blueprint(okta_routes(site))
     app.register_blueprint(message_routes(site))
+    app.register_blueprint(report_routes(site))
     app.register_blueprint(endpoint_routes(site))
     app.register_blueprint(outcome_routes(site))
     app.register_blueprint(suppression_routes(site))

@@ -17,8 +17,9 @@ from typing import Any, Final, Protocol
 from ingress.bodies import BATCH_LIMIT
 from ingress.turns import Turn, Turns
 
-CALL: Final = "/api/make-call"
-BATCH: Final = "/api/make-calls"
+#: Each takes one message, or many.
+CALLS: Final = frozenset({"/api/make-call", "/v1/messages", "/integrations/okta/telephony"})
+BATCHES: Final = frozenset({"/api/make-calls", "/v1/messages/batch"})
 #: A request is let wait if its answer should take no longer than this, in seconds: one call, a batch.
 _CALL_S: Final = 0.25
 _BATCH_S: Final = 1.0
@@ -28,6 +29,8 @@ _PATIENCE_S: Final = 2.0
 _BYTES_A_CALL: Final = 400
 
 _LEAVE: Final = "ringpost.leave_gate"
+#: Behind a sender's name, of its line for batches.
+_IN_BATCHES: Final = " in batches"
 
 #: Ends a request's stay.
 Leave = Callable[[], None]
@@ -82,14 +85,16 @@ class Gate:
         return not turn.is_waiting
 
 
-def submission_of(path: str, headers: Headers) -> Submission | None:
+def submission_of(method: str, path: str, headers: Headers) -> Submission | None:
     """What a request asks; None for one that passes as it is."""
+    if method != "POST":
+        return None
     # By what is sent to authenticate with, checked or not: whoever invents keys stands in as many lines.
-    if path == CALL:
+    if path in CALLS:
         return Submission(headers.get("authorization") or "", 1, _CALL_S)
-    if path == BATCH:
+    if path in BATCHES:
         # Batches have a line of their own beside the calls of the same sender.
-        sender = (headers.get("authorization") or "") + BATCH
+        sender = (headers.get("authorization") or "") + _IN_BATCHES
         return Submission(sender, _calls(headers.get("content-length") or ""), _BATCH_S)
     return None
 

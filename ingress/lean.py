@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _REQUEST_ID: Final = "ringpost.request_id"
+#: In a request's environ, where its answer is to be sent piece by piece.
+STREAMED: Final = "ringpost.streamed"
 #: Ids must differ, not surprise: asking the kernel for random bytes gives the interpreter away to other requests.
 _PROCESS: Final = secrets.token_hex(5)
 _COUNT: Final = itertools.count(1)
@@ -56,6 +58,12 @@ class LeanResponse(Response):
             return super().__call__(environ, start_response)
         start_response(self.status, [*headers, *ALWAYS, ("X-Request-Id", _id_of(environ))])
         return self.response  # type: ignore[return-value]  # bytes, as the length is known
+
+
+def streamed_answer(pieces: Iterable[bytes], content_type: str) -> LeanResponse:
+    """An answer that is made while it is on its way; only from a thread of the server's own, never on its loop."""
+    request.environ[STREAMED] = True
+    return LeanResponse(pieces, content_type=content_type)
 
 
 def json_answer(body: bytes, status: int = 200) -> LeanResponse:

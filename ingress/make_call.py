@@ -1,231 +1,84 @@
-"""Step 1 of 5: take a message in. Parse, store, ring, answer."""
+"""The routes that take messages in: the demo's, and those of v1, which differ in what they are wrapped in."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from flask import Blueprint, Response, request
 from pydantic_core import to_json
 
-from ingress import admission, bodies, gate, placements
+from ingress import bodies, gate, placements
 from ingress.lean import json_answer
-from ingress.problems import MOST_ERRORS, MemberError, Problem, invalid, unknown_member
+from ingress.problems import MemberError, Problem, invalid
 from ingress.site import Site
-from shared import failpoints, phone
-from shared.db.database import DatabaseAway
-from shared.db.group_commit import Overloaded
-from shared.db.queries import accept
-from shared.db.queries.accept import Accepted, NewMessage
-from shared.db.queries.providers import KeyOwner
-from shared.lifecycle import DOUBTFUL, IN_FLIGHT, WAITING, Lane, Mode, Status
-from shared.reasons import Reason
-from shared.strand import aside
-from shared.times import rfc3339
+from ingress.submissions import bounded, calls_of, result, take, told
+from shared import failpoints
 
-_MAX_BATCH: Final = 1000
-#: Stands in a batch for a call that is larger than it could be alone.
-_TOO_LARGE: Final = object()
-#: Longest wait for the commit, in seconds; then the answer is 503 and the sender asks again.
-_COMMIT_S: Final = 5
-#: However long the backlog: when to ask again at the latest, in seconds.
-_LATEST_RETRY_S: Final = 3600
-_PENDING: Final = WAITING | IN_FLIGHT | DOUBTFUL
+_LONGEST_KEY: Final = 128
+_BARE: Final = frozenset(map(chr, range(0x21, 0x7F)))
 
 
 def make_call_routes(site: Site) -> Blueprint:
-    """POST /api/make-call and /api/make-calls."""
+    """POST /api/make-call, /api/make-calls, /v1/messages and /v1/messages/batch."""
     routes = Blueprint("make_call", __name__)
 
     @routes.post("/api/make-call")
     def make_call() -> Response:
-        owner = site.providers.owner(request)
-        accepted = _take(site, owner, [bodies.parse(bodies.read(request, bodies.CALL_LIMIT))])[0]
-        if isinstance(accepted, Problem):
-            raise accepted
-        failpoints.hit("accept.before_reply")
-        answer = None
-        if wait_s := placements.wait_wanted(request.environ.get("HTTP_PREFER", "")):
-            gate.step_aside(request.environ)
-            answer = site.placements.wait(accepted.id, wait_s)
-        response = json_answer(to_json({"success": True, "data": _data(site, accepted, answer)}))
-        if not accepted.is_new:
-            response.headers["Idempotency-Replayed"] = "true"
+        data, is_new = _one(site)
+        return _noted(json_answer(to_json({"success": True, "data": data})), is_new=is_new)
+
+    @routes.post("/v1/messages")
+    def create() -> Response:
+        data, is_new = _one(site, key=request.environ.get("HTTP_IDEMPOTENCY_KEY"))
+        response = _noted(json_answer(to_json(data), 202), is_new=is_new)
+        response.headers["Location"] = data["links"]["self"]
         return response
 
     @routes.post("/api/make-calls")
+    @routes.post("/v1/messages/batch")
     def make_calls() -> Response:
         owner = site.providers.owner(request)
-        body = bodies.parse(bodies.read(request, bodies.BATCH_LIMIT))
-        calls = _calls(body)
-        outcomes = _take(
-            site, owner, [_TOO_LARGE if len(to_json(call)) > bodies.CALL_LIMIT else call for call in calls]
-        )
-        results = [_result(site, call, outcome) for call, outcome in zip(calls, outcomes, strict=True)]
-        rejected = sum("error" in result for result in results)
+        calls = calls_of(bodies.parse(bodies.read(request, bodies.BATCH_LIMIT)))
+        outcomes = take(site, owner, bounded(calls))
+        results = [result(site, call, outcome) for call, outcome in zip(calls, outcomes, strict=True)]
+        rejected = sum("error" in one for one in results)
         counts = {"accepted": len(results) - rejected, "rejected": rejected}
         return json_answer(to_json({"success": True, "data": results, **counts}))
 
     return routes
 
 
-def _calls(body: Any) -> list[Any]:
-    unknown = [name for name in body if name != "calls"] if isinstance(body, dict) else []
-    if unknown:
-        shown = unknown[:MOST_ERRORS]
-        raise invalid([MemberError(name, unknown_member(name, ["calls"], of="request")) for name in shown])
-    calls = body.get("calls") if isinstance(body, dict) else None
-    if not isinstance(calls, list) or not 1 <= len(calls) <= _MAX_BATCH:
-        raise invalid([MemberError("calls", f"must be an array of 1 to {_MAX_BATCH} make-call bodies")])
-    return calls
+def _one(site: Site, *, key: str | None = None) -> tuple[dict[str, Any], bool]:
+    """What is told of the one message of this request, and whether this request stored it."""
+    owner = site.providers.owner(request)
+    body = _named(bodies.parse(bodies.read(request, bodies.CALL_LIMIT)), key)
+    accepted = take(site, owner, [body])[0]
+    if isinstance(accepted, Problem):
+        raise accepted
+    failpoints.hit("accept.before_reply")
+    answer = None
+    if wait_s := placements.wait_wanted(request.environ.get("HTTP_PREFER", "")):
+        gate.step_aside(request.environ)
+        answer = site.placements.wait(accepted.id, wait_s)
+    return told(site, accepted, answer), accepted.is_new
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """A sound request that may not be granted now; if it was granted before, that answer stands."""
+def _named(body: Any, key: str | None) -> Any:
+    """
+    The body, with the Idempotency-Key as its messageId where it has none.
 
-    message_id: str
-    fingerprint: bytes
-    problem: Problem
-
-
-def _take(site: Site, owner: KeyOwner, calls: Sequence[Any]) -> list[Accepted | Problem]:
-    """Store what may be stored. One outcome a call, in order: a bad one never spoils the others."""
-    wanted = [_row(site, owner, call) for call in calls]
-    stored = iter(_stored(site, [one for one in wanted if isinstance(one, NewMessage)]))
-    earlier = _earlier(site, owner, [one.message_id for one in wanted if isinstance(one, _Refusal)])
-    outcomes: list[Accepted | Problem] = []
-    for one in wanted:
-        if isinstance(one, Problem):
-            outcomes.append(one)
-        elif isinstance(one, NewMessage):
-            accepted = next(stored)
-            outcomes.append(accepted if accepted.fingerprint == one.fingerprint else _reused())
-        else:
-            known = earlier.get(one.message_id)
-            outcomes.append(known if known and known.fingerprint == one.fingerprint else one.problem)
-    return outcomes
+    The key is taken as the draft of the HTTP working group has it, a string in quotes, and without them.
+    """
+    if key is None or not isinstance(body, dict) or "messageId" in body:
+        return body
+    name = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
+    if not 1 <= len(name) <= _LONGEST_KEY or not _BARE.issuperset(name):
+        said = f"must be 1 to {_LONGEST_KEY} visible ASCII characters, in quotes or without"
+        raise invalid([MemberError("Idempotency-Key", said)])
+    return body | {"messageId": name}
 
 
-def _result(site: Site, call: Any, outcome: Accepted | Problem) -> dict[str, Any]:
-    if isinstance(outcome, Accepted):
-        return _data(site, outcome, None)
-    message_id = call.get("messageId") if isinstance(call, dict) else None
-    return {"messageId": message_id if isinstance(message_id, str) else None, "error": outcome.body()}
-
-
-def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage | _Refusal | Problem:
-    if body is _TOO_LARGE:
-        return Problem("body_too_large", f"One call may have at most {bodies.CALL_LIMIT} bytes.")
-    try:
-        call = site.intake.read(body)
-    except Problem as problem:
-        return problem
-    fingerprint = site.intake.fingerprint(body, owner.mode)
-    try:
-        row = site.intake.row(call, fingerprint, owner, site.voices.value)
-        site.guards.guard.admit(row, phone.read(call.customerPhone), owner, site.forecast.now())
-    except Problem as problem:
-        return _Refusal(call.messageId, fingerprint, problem)
-    try:
-        _check_deadline(site, row)
-    except Problem as problem:
-        site.guards.guard.withdraw([row])
-        return _Refusal(call.messageId, fingerprint, problem)
-    return row
-
-
-def _check_deadline(site: Site, row: NewMessage) -> None:
-    if row.test_type is not None:
-        return  # it waits for nobody, and nobody for it
-    now = site.forecast.now()
-    begins = max(now, row.scheduled_at.timestamp() if row.scheduled_at else now)
-    deadline = row.expires_at.timestamp() if row.expires_at else begins + (row.ttl_s or 0)
-    asked = admission.Asked(row.lane, row.provider_id, begins, deadline, row.source)
-    told = site.forecast.estimate(asked)
-    if told.will_meet_deadline is False:
-        raise Problem(
-            "deadline_unreachable",
-            "More calls wait than can be placed before this one's deadline. Nothing was stored.",
-            retry_after_s=min(_LATEST_RETRY_S, max(1, math.ceil(told.not_before - deadline))),
-        )
-    site.forecast.promise(row.id, asked, told)
-
-
-def _told(site: Site, accepted: Accepted) -> admission.Estimate:
-    """What was found when the message was let in; for one that waits already, what holds now."""
-    if promised := site.forecast.promised(accepted.id):
-        return promised
-    if accepted.reason == Reason.DIALING_STOPPED:
-        return admission.UNTOLD
-    begins = accepted.due_at.timestamp() if accepted.due_at else 0.0
-    if accepted.lane == Lane.TEST:
-        return admission.Estimate(begins, begins < accepted.deadline.timestamp(), begins)
-    asked = admission.Asked(accepted.lane, accepted.provider_id, begins, accepted.deadline.timestamp())
-    return site.forecast.estimate(asked)
-
-
-def _stored(site: Site, rows: Sequence[NewMessage]) -> list[Accepted]:
-    if not rows:
-        return []
-    try:
-        stored = site.messages.put(rows, _COMMIT_S)
-    except Overloaded:
-        site.guards.guard.withdraw(rows)
-        raise Problem("overloaded", "Too many requests wait. Nothing was stored.", retry_after_s=1) from None
-    except DatabaseAway:
-        site.guards.guard.withdraw(rows)
-        raise _away() from None
-    site.guards.guard.stored(zip(rows, stored, strict=True))
-    return stored
-
-
-def _earlier(site: Site, owner: KeyOwner, message_ids: Sequence[str]) -> dict[str, Accepted]:
-    if not message_ids:
-        return {}
-    try:
-        return aside(
-            lambda: site.services.database.run(
-                lambda c: accept.earlier(c, owner.provider_id, message_ids), alone=True, patience_s=0.5
-            )
-        )
-    except DatabaseAway:
-        raise _away() from None
-
-
-def _away() -> Problem:
-    text = "The database did not answer in time. Send the same request again."
-    return Problem("unavailable", text, retry_after_s=1)
-
-
-def _reused() -> Problem:
-    return Problem("message_id_reused", "messageId: was used for a request with another body.")
-
-
-def _data(site: Site, accepted: Accepted, answer: placements.Answer | None) -> dict[str, Any]:
-    status, reason, session_id = answer or (accepted.status, accepted.reason, accepted.session_id)
-    told = _told(site, accepted) if status in WAITING else None
-    return {
-        "id": accepted.id,
-        "messageId": accepted.message_id,
-        "status": status,
-        "reason": reason,
-        "sessionId": session_id,
-        "sessionStatus": session_status(status, session_id),
-        "expiresAt": rfc3339(accepted.deadline),
-        "estimatedDialAt": rfc3339(datetime.fromtimestamp(told.dial_at, UTC)) if told and told.dial_at else None,
-        "willMeetDeadline": told.will_meet_deadline if told else None,
-        "warnings": accepted.warnings,
-        "links": {"self": f"/v1/messages/{accepted.id}"},
-        **({"mode": Mode.TEST} if accepted.lane == Lane.TEST else {}),
-    }
-
-
-def session_status(status: Status, session_id: str | None) -> str:
-    """8x8's word for the call session, as the demo's clients read it."""
-    if session_id is not None:
-        return "CREATED"
-    return "PENDING" if status in _PENDING else "NOT_CREATED"
+def _noted(response: Response, *, is_new: bool) -> Response:
+    if not is_new:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response

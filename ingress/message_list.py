@@ -64,6 +64,28 @@ def read_query(query: Mapping[str, Sequence[str]], place_of: Callable[[str], Pla
     return ListQuery(Wanted(**{_FIELDS.get(name, name): value for name, value in read.items()}), limit, after)
 
 
+def read_span(query: Mapping[str, Sequence[str]]) -> dict[str, datetime]:
+    """
+    ``since`` and ``until``, where *query* has them.
+
+    Raises:
+        Problem: 422, as :func:`read_query`'s; whatever else is asked is unknown.
+    """
+    errors = [
+        MemberError(name[:LONGEST_NAME], unknown_member(name, _SPAN, of="query")) for name in query if name not in _SPAN
+    ]
+    read: dict[str, datetime] = {}
+    for name in _SPAN:
+        try:
+            if name in query:
+                read[name] = _moment(_only(query[name]))
+        except ValueError as error:
+            errors.append(MemberError(name, str(error)))
+    if errors:
+        raise invalid(errors[:MOST_ERRORS])
+    return read
+
+
 def _only(values: Sequence[str]) -> str:
     if len(values) > 1:
         raise ValueError("may stand once")
@@ -133,5 +155,8 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
 }
 #: Where the query's word is not ours.
 _FIELDS: Final = {"status": "statuses", "type": "lanes", "country": "countries", "last4": "ending"}
+_SPAN: Final = ("since", "until")
+#: What turns pages, or names one message instead of a list.
+PAGES: Final = ("limit", "after", "messageId")
 #: Every member of GET /v1/messages; messageId asks for one message instead of a list.
 _KNOWN: Final = (*_READERS, "after", "messageId")

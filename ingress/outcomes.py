@@ -6,10 +6,10 @@ from flask import Blueprint, Response, request
 from pydantic_core import to_json
 
 from ingress import bodies
+from ingress.asking import ask
 from ingress.lean import json_answer
 from ingress.problems import MemberError, Problem, invalid, unknown_member
 from ingress.site import Site
-from shared.db.database import DatabaseAway
 from shared.db.queries import outcomes
 from shared.ids import is_id
 from shared.lifecycle import Mode
@@ -27,14 +27,11 @@ def outcome_routes(site: Site) -> Blueprint:
         if not is_id("msg", id_):
             raise _missing()
         only = owner.mode is Mode.TEST
-        try:
-            told = site.services.database.run(
-                lambda c: outcomes.report(c, owner.provider_id, id_, verified=verified, tests_only=only),
-                alone=True,
-                patience_s=0.5,
-            )
-        except DatabaseAway:
-            raise Problem("unavailable", "The database does not answer.", retry_after_s=1) from None
+        told = ask(
+            site,
+            lambda c: outcomes.report(c, owner.provider_id, id_, verified=verified, tests_only=only),
+            alone=True,
+        )
         if told is None:
             raise _missing()
         if told.reported_at is None:

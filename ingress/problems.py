@@ -26,6 +26,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "not_found": (404, "There is nothing here"),
     "method_not_allowed": (405, "This address does not take that method"),
     "request_timeout": (408, "The request did not come in time"),
+    "not_cancelable": (409, "This message cannot be canceled any more"),
     "not_reportable": (409, "This message has no outcome yet"),
     "message_id_reused": (409, "This messageId was used for another request"),
     "too_many_keys": (409, "There are as many keys as there may be"),
@@ -62,7 +63,13 @@ class Problem(Exception):
     """A request that is answered with an error. Nothing was stored, unless the text says otherwise."""
 
     def __init__(
-        self, code: str, details: str, *, errors: Sequence[MemberError] = (), retry_after_s: int | None = None
+        self,
+        code: str,
+        details: str,
+        *,
+        errors: Sequence[MemberError] = (),
+        retry_after_s: int | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         """
         Args:
@@ -70,17 +77,20 @@ class Problem(Exception):
             details: A sentence for the engineer who reads it.
             errors: The members at fault.
             retry_after_s: When coming again makes sense, in seconds.
+            more: Members that only this code has (RFC 9457 3.2).
         """
         super().__init__(code)
         self.code = code
         self.details = details
         self.errors = tuple(errors)
         self.retry_after_s = retry_after_s
+        self.more = more or {}
         self.status = CODES[code][0]
 
     def body(self) -> dict[str, Any]:
         """The JSON members."""
-        return problem_members(self.code, self.details, self.errors, request_id())
+        waits = {} if self.retry_after_s is None else {"retryAfterSeconds": self.retry_after_s}
+        return problem_members(self.code, self.details, self.errors, request_id()) | waits | self.more
 
     def response(self) -> Response:
         """The whole answer."""

@@ -8,22 +8,23 @@ Granian hands each request to an event loop; Flask, which knows only threads, an
 from __future__ import annotations
 
 import asyncio
-import io
 import resource
 import signal
-import sys
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from granian.rsgi import Headers, HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # imported to be so
+from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # imported to be so
 
 from ingress import bodies
 from ingress.app import create_app
-from ingress.gate import BATCH, CALL, Gate, leave_with, nothing, submission_of
+from ingress.environ import environ_of
+from ingress.gate import BATCHES, CALLS, Gate, leave_with, nothing, submission_of
+from ingress.lean import STREAMED
 from ingress.problems import Prepared
 from ingress.site import build_site
 from ingress.webhooks import PREFIX, shown_path
@@ -37,14 +38,14 @@ if TYPE_CHECKING:
 
 #: A ring must cost a request nothing: longest wait for Redis, in seconds.
 _REDIS_S: Final = 0.2
-#: What these routes do takes well under a millisecond of work, whatever they wait for.
-_SHORT: Final = frozenset({CALL, "/healthz"})
+#: What these do takes well under a millisecond of work, whatever they wait for.
+_SHORT: Final = frozenset({("GET", "/healthz"), *(("POST", path) for path in CALLS)})
 _READY: Final = "/readyz"
 #: Other requests at work at once; the rest of them queue up. Short ones that must ask something have their own threads.
 _THREADS: Final = 32
 _ASIDE_THREADS: Final = 16
 #: The longest body in bytes, by path: a longer one is left unread. No route of another path takes one worth mentioning.
-_LIMITS: Final = {CALL: bodies.CALL_LIMIT, BATCH: bodies.BATCH_LIMIT}
+_LIMITS: Final = dict.fromkeys(CALLS, bodies.CALL_LIMIT) | dict.fromkeys(BATCHES, bodies.BATCH_LIMIT)
 _OTHER_LIMIT: Final = 64 * 1024
 _DIGITS: Final = 12
 #: Longer than most, in bytes, and as much of such bodies as may be on its way at once: nobody knows yet who sends them.
@@ -54,17 +55,15 @@ _BODILESS: Final = frozenset({"GET", "HEAD"})
 #: A body must be here after so many seconds; looked at every so many.
 _BODY_S: Final = 20
 _LOOK_S: Final = 1
+#: A piece of a long answer must be taken within so many seconds.
+_SEND_S: Final = 30
 #: A process that is to end answers on for so long, in seconds, and asks each client to connect anew, to another.
 _LEAVING_S: Final = 1.0
 _CLOSE: Final = ("connection", "close")
-_PROTOCOLS: Final = {"1": "HTTP/1.0"}
-#: Header names that are remembered: senders use few, but may make up any.
-_NAMES: Final = 256
-_NOT_PREFIXED: Final = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
-
-
-#: Status, headers and body.
-Answer = tuple[int, list[tuple[str, str]], bytes]
+#: Status and headers.
+Head = tuple[int, list[tuple[str, str]]]
+#: The same and the body, or what gives it piece by piece.
+Answer = tuple[*Head, bytes | Iterator[bytes]]
 
 _BROKEN: Final = Prepared("invalid_json", "The body broke off, or its chunks are malformed.")
 _TOO_SLOW: Final = Prepared("request_timeout", f"The body must be here within {_BODY_S} seconds.")
@@ -116,12 +115,12 @@ class Server:
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request, in its turn."""
-        path, headers = scope.path, scope.headers  # each a copy made for whoever asks
-        submission = submission_of(path, headers)
+        path, method, headers = scope.path, scope.method, scope.headers  # each a copy made for whoever asks
+        submission = submission_of(method, path, headers)
         if submission is not None and self._gate.refuses(submission):
             protocol.response_bytes(*_REFUSED.answer())
             return
-        body = await self._read(path, scope.method, headers.get("content-length"), protocol)
+        body = await self._read(path, method, headers.get("content-length"), protocol)
         if body is None:
             return
         environ = environ_of(scope, path, headers, body)
@@ -137,9 +136,23 @@ class Server:
             answer = _FAILED.answer()
         finally:
             leave()
+        status, headers, content = answer
         if self._is_leaving:
-            answer[1].append(_CLOSE)
-        protocol.response_bytes(*answer)
+            headers.append(_CLOSE)
+        if isinstance(content, bytes):
+            protocol.response_bytes(status, headers, content)
+        else:
+            await self._send((status, headers), content, protocol)
+
+    async def _send(self, head: Head, pieces: Iterator[bytes], protocol: HTTPProtocol) -> None:
+        """A long answer, each piece made when the one before is on its way; whoever reads none of it is cut off."""
+        assert self._strands is not None
+        transport, loop = protocol.response_stream(*head), self._strands.loop
+        try:
+            while (piece := await loop.run_in_executor(self._threads, next, pieces, None)) is not None:
+                await asyncio.wait_for(transport.send_bytes(piece), _SEND_S)
+        except (ProtocolClosed, TimeoutError):
+            logger.info("answer_not_read")
 
     async def _read(self, path: str, method: str, announced: str | None, protocol: HTTPProtocol) -> bytes | None:
         """The body, or as much of it as shows that it is too long; None when the request is answered or given up."""
@@ -205,8 +218,8 @@ class Server:
     async def _answer(self, environ: WSGIEnvironment) -> Answer:
         assert self._strands is not None
         path = environ["PATH_INFO"]
-        answer = partial(_wsgi, self._app, environ)
-        if path in _SHORT or path.startswith(PREFIX):
+        answer: Callable[[], Answer] = partial(_wsgi, self._app, environ)
+        if (environ["REQUEST_METHOD"], path) in _SHORT or path.startswith(PREFIX):
             return await self._strands.run(answer)
         # Whether the process is ready must be known however many lists are read.
         threads = self._strands.threads if path == _READY else self._threads
@@ -220,13 +233,15 @@ def _wsgi(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
         told.append((status, headers))
 
     pieces = app(environ, start_response)
+    status, headers = told[-1]
+    head = int(status[:3]), [(name.lower(), value) for name, value in headers]
+    if STREAMED in environ:
+        return *head, iter(pieces)
     try:
-        body = b"".join(pieces)
+        return *head, b"".join(pieces)
     finally:
         if (close := getattr(pieces, "close", None)) is not None:
             close()
-    status, headers = told[-1]
-    return int(status[:3]), [(name.lower(), value) for name, value in headers], body
 
 
 def _limit(path: str) -> int:
@@ -243,41 +258,6 @@ def _refuse(protocol: HTTPProtocol, answer: Prepared) -> None:
     """Of what is still to come on the connection nobody knows what it is."""
     status, headers, body = answer.answer()
     protocol.response_bytes(status, [*headers, _CLOSE], body)
-
-
-@lru_cache(maxsize=_NAMES)
-def _key(name: str) -> str:
-    """CGI's name for a header, from its name in lower case."""
-    return _NOT_PREFIXED.get(name) or "HTTP_" + name.upper().replace("-", "_")
-
-
-def environ_of(scope: Scope, path: str, headers: Headers, body: bytes) -> WSGIEnvironment:
-    """What PEP 3333 wants to know of a request."""
-    host, _, port = scope.server.rpartition(":")
-    environ: WSGIEnvironment = {
-        "REQUEST_METHOD": scope.method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path.encode().decode("latin-1"),
-        "QUERY_STRING": scope.query_string.encode().decode("latin-1"),
-        "SERVER_NAME": host,
-        "SERVER_PORT": port,
-        "SERVER_PROTOCOL": _PROTOCOLS.get(scope.http_version, "HTTP/" + scope.http_version),
-        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scope.scheme,
-        "wsgi.input": io.BytesIO(body),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-    }
-    for name, value in headers.items():
-        if "_" in name:  # CGI cannot tell X_Forwarded_For from X-Forwarded-For, which proxies answer for
-            continue
-        key = _key(name)
-        environ[key] = f"{environ[key]},{value}" if key in environ else value
-    environ.setdefault("CONTENT_LENGTH", str(len(body)))
-    return environ
 
 
 def create() -> Server:

@@ -64,10 +64,9 @@ def show(message_id: str, as_json: bool) -> None:  # noqa: FBT001
 
 
 def _print(message: Mapping[str, Any]) -> None:
-    from shared.reasons import meaning_of
+    from shared.explain import explain
 
-    meaning = meaning_of(message["reason"])
-    click.echo(f"{message['id']}  {message['status']}" + (f": {meaning.text}" if meaning else ""))
+    click.echo(f"{message['id']}  {message['status']}: {explain(message)['sentence']}")
     for name in _HEAD:
         if message.get(name):
             click.echo(f"  {name:<14}{shown(message[name])}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from ingress.call_request import CallRequest
@@ -39,6 +39,28 @@ CALL_EXAMPLE: Final = {
     "message": "Your code is {code}.",
     "code": "482915",
 }
+
+
+OKTA_EXAMPLE: Final = {
+    "eventId": "uS5871kJThSMU8qlA1LTcg",
+    "eventType": "com.okta.telephony.provider",
+    "requestType": "com.okta.user.telephony.mfa-verification",
+    "data": {
+        "messageProfile": {
+            "msgTemplate": "Your code is 482915",
+            "phoneNumber": "+6581234567",
+            "deliveryChannel": "Voice call",
+            "otpCode": "482915",
+            "locale": "en-US",
+        }
+    },
+}
+
+
+class MessageRequest(CallRequest):
+    """The same, where the Idempotency-Key may stand in for messageId."""
+
+    messageId: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None  # type: ignore[assignment]  # noqa: N815
 
 
 class Asked(BaseModel):
@@ -82,3 +104,33 @@ class KeyTerms(Asked):
     mode: Annotated[Mode | None, Field(description="That of the asking key unless given.")] = None
     name: Annotated[str | None, Field(min_length=1, max_length=LONGEST_NAME)] = None
     expires_at: Annotated[datetime | None, Field(description="In the future; never unless given.")] = None
+
+
+class OktaProfile(BaseModel):
+    """What Okta wants to have told, to whom, and until when it is of use."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    phone_number: str
+    otp_code: str
+    msg_template: str | None = None
+    otp_expires: Annotated[datetime | None, Field(description="The call's deadline.")] = None
+    delivery_channel: Annotated[str, Field(description="`Voice call`; anything else is refused.")] = "Voice call"
+    locale: Annotated[str | None, Field(description="Chooses the voice.")] = None
+
+
+class OktaData(BaseModel):
+    """Of which Ringpost reads one part."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    message_profile: OktaProfile
+
+
+class OktaRequest(BaseModel):
+    """As Okta's telephony inline hook sends it; what is not named here is not read."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    event_id: Annotated[str, Field(min_length=1, max_length=123, description="The same again is the same message.")]
+    data: OktaData

@@ -13,8 +13,9 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 
 from ingress.call_request import CallRequest
 from ingress.openapi import answers
-from ingress.openapi.asked import CALL_EXAMPLE, MEANINGS
-from ingress.openapi.operations import OPERATIONS, Operation
+from ingress.openapi.asked import CALL_EXAMPLE, MEANINGS, MessageRequest
+from ingress.openapi.operation import Operation
+from ingress.openapi.operations import OPERATIONS
 from ingress.openapi.told import Problem
 from ingress.problems import CODES
 from shared.lifecycle import CORRECTED as CORRECTED_EVENT
@@ -50,6 +51,7 @@ _HEADERS: Final[Mapping[str, dict[str, Any]]] = {
     "WWW-Authenticate": {"required": True, "schema": {"type": "string"}},
     "Allow": {"required": True, "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
+    "Location": {"required": True, "schema": {"type": "string", "format": "uri-reference"}},
     "Idempotency-Replayed": {
         "description": "The message was stored before.",
         "schema": {"type": "string", "const": "true"},
@@ -115,8 +117,7 @@ def _responses(one: Operation) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if not one.answers:
         told["200"] = _response("As the summary says.", {}, ())
-        kinds = ("text/plain", "application/openmetrics-text") if one.name == "metrics" else (_JSON,)
-        told["200"]["content"] = {kind: _ANY_TEXT if one.name == "metrics" else {"schema": {}} for kind in kinds}
+        told["200"]["content"] = dict.fromkeys(one.texts, _ANY_TEXT) or {_JSON: {"schema": {}}}
     for status, models in one.answers.items():
         schemas = [_ref(model) for model in models]
         schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
@@ -124,6 +125,9 @@ def _responses(one: Operation) -> dict[str, Any]:
     for status, codes in _by_status(one).items():
         lone = {"$ref": f"#/components/responses/{codes[0]}"}
         problem = lone if len(codes) == 1 else _problem(status, codes)
+        if status in one.answers:  # told in two ways: by the route in its own, and in front of it
+            problem = _problem(status, codes)
+            problem["content"] |= told[str(status)]["content"]
         told[str(status)] = problem
     return dict(sorted(told.items()))
 
@@ -165,7 +169,12 @@ def _schemas() -> dict[str, Any]:
     unique = list(dict.fromkeys(modes))
     _, known = models_json_schema(unique, ref_template=_REF, schema_generator=_Schemas)
     schemas: dict[str, Any] = known["$defs"]
-    call = schemas[CallRequest.__name__]
+    for model in (CallRequest, MessageRequest):
+        _tell_meanings(schemas[model.__name__])
+    return dict(sorted(schemas.items()))
+
+
+def _tell_meanings(call: dict[str, Any]) -> None:
     call["examples"] = [CALL_EXAMPLE]
     for name, meaning in MEANINGS.items():
         call["properties"][name]["description"] = meaning
@@ -174,7 +183,6 @@ def _schemas() -> dict[str, Any]:
         "propertyNames": {"minLength": 1, "maxLength": 40},
         "additionalProperties": {"type": "string", "maxLength": 500},
     }
-    return dict(sorted(schemas.items()))
 
 
 def _callbacks() -> dict[str, Any]:

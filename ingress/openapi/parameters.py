@@ -44,6 +44,14 @@ MESSAGE_QUERY: Final = (
     LIMIT,
     AFTER,
 )
+SPAN: Final = tuple(one for one in MESSAGE_QUERY if one["name"] in {"since", "until"})
+EXPORT_QUERY: Final = tuple(one for one in MESSAGE_QUERY if one["name"] not in {"messageId", "limit", "after"})
+IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Stands in for a messageId that is missing: 1 to 128 visible ASCII characters, in quotes or not.",
+    "schema": {"type": "string", "examples": ['"8e03978e-40d5-43dd-bc93-6894a57f9324"']},
+}
 PREFER: Final = {
     "name": "Prefer",
     "in": "header",

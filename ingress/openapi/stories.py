@@ -134,9 +134,58 @@ class CallbackStory(Told):
 class Message(ListedMessage):
     """A message with its whole story."""
 
+    next_dial_at: Annotated[datetime | None, Field(description="While it waits: not before then.")]
     attempts: list[Attempt]
     events: list[Happening]
     callbacks: list[CallbackStory]
+
+
+class CallbackStates(Told):
+    """How many callbacks stand where."""
+
+    due: int
+    sending: int
+    done: int
+    parked: int
+
+
+class Facts(Told):
+    """What the sentence is about, for programs."""
+
+    reason: str | None
+    retryable: bool
+    attempts: int
+    created_at: datetime
+    expires_at: datetime
+    next_dial_at: datetime | None
+    dialed_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    seconds_to_dial: float | None
+    seconds_to_answer: float | None
+    in_time: bool | None
+    duration_seconds: int | None
+    heard: str | None
+    key_pressed: str | None
+    session_id: str | None
+    session_status: str | None
+    error_code: int | None
+    money_likely_spent: Annotated[bool, Field(description="A phone was answered.")]
+    callbacks: CallbackStates
+    next_callback_at: datetime | None
+
+
+class Explanation(Told):
+    """A message in words."""
+
+    id: MessageId
+    message_id: str
+    status: Status
+    sentence: str
+    happened: str
+    party: Party | None
+    next: str
+    facts: Facts
 
 
 class MessagePage(Page):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from ingress.problems import CODES, LONGEST_PATH, MOST_ERRORS
+from shared.lifecycle import Status
 
 MessageId = Annotated[str, Field(pattern="^msg_[0-9A-V]{26}$")]
 KeyId = Annotated[str, Field(pattern="^key_[0-9A-V]{26}$")]
@@ -42,6 +43,12 @@ class Problem(Told):
     code: Annotated[str, Field(json_schema_extra={"enum": [*CODES]})]
     errors: Annotated[list[MemberFault], Field(max_length=MOST_ERRORS)]
     request_id: Annotated[RequestId, Field(description="Name it when you ask us.")]
+    retry_after_seconds: Annotated[
+        int, Field(ge=1, description="As Retry-After says; also of one call of a batch.")
+    ] = 1
+    message_status: Annotated[Status, Field(description="Of `not_cancelable`: where the message stands.")] = (
+        Status.QUEUED
+    )
 
 
 class Links(Told):

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from shared.lifecycle import Lane, Status, event_type, mode_of
+from shared.lifecycle import WAITING, Lane, Status, event_type, mode_of
 from shared.reasons import meaning_of
 from shared.times import rfc3339
 from shared.voice_api.codes import Disposition
@@ -19,7 +19,10 @@ HEAD_COLUMNS: Final = (
     "voice", "speed", "plays", "interruptible", "metadata", "warnings", "scheduled_at", "deadline", "session_id",
     "created_at", "finished_at",
 )  # fmt: skip
-_MESSAGE: Final = f"SELECT provider_id, {', '.join(HEAD_COLUMNS)} FROM messages WHERE"
+# What is due at its deadline only is held until then.
+_NEXT_DIAL: Final = f"""CASE WHEN status IN ({", ".join(f"'{one}'" for one in sorted(WAITING))}) AND due_at > now()
+  AND due_at < deadline THEN due_at END AS next_dial_at"""
+_MESSAGE: Final = f"SELECT provider_id, {_NEXT_DIAL}, {', '.join(HEAD_COLUMNS)} FROM messages WHERE"
 _ATTEMPTS: Final = text("""
 SELECT attempt_id, number, started_at, replied_at, disposition, reason, status_code, session_id, answered_at,
   key_pressed, session_status, error_code, session_started_at, session_ended_at, duration_seconds, heard
@@ -80,7 +83,8 @@ def _story(connection: Connection, row: Any) -> dict[str, Any]:
     ]
     told = [_event(event) for event in connection.execute(_EVENTS, key)]
     events = _timeline(row, dialed, told)
-    return {**head(row), "attempts": attempts, "events": events, "callbacks": callbacks}
+    told = {"attempts": attempts, "events": events, "callbacks": callbacks}
+    return {**head(row), "nextDialAt": _time(row.next_dial_at), **told}
 
 
 def _timeline(row: Any, dialed: Sequence[Any], told: list[dict[str, Any]]) -> list[dict[str, Any]]:

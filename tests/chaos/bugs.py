@@ -42,10 +42,9 @@ _RING_FIRST: Final = """\
         return database.run(lambda c: accept.store(c, rows), alone=True, patience_s=patience_s)"""
 
 _JOB_WITH_TEXT: Final = """\
-        from shared import jobs
-        body = bodies.parse(bodies.read(request, bodies.CALL_LIMIT))
-        accepted = _take(site, owner, [body])[0]
-        site.services.doorbell.ring(jobs.Job("place_calls", "place_calls.otp", ("otp", body["message"])))
+    from shared import jobs
+    accepted = take(site, owner, [body])[0]
+    site.services.doorbell.ring(jobs.Job("place_calls", "place_calls.otp", ("otp", body["message"])))
 """
 
 _RESOLVED_AGAIN: Final = """\
@@ -176,7 +175,7 @@ BUGS: Final = (
         "a_job_carries_the_text",
         (
             "ingress/make_call.py",
-            "        accepted = _take(site, owner, [bodies.parse(bodies.read(request, bodies.CALL_LIMIT))])[0]\n",
+            "    accepted = take(site, owner, [body])[0]\n",
             _JOB_WITH_TEXT,
         ),
         caught_by="tests/integration/test_make_call.py::test_a_ring_carries_nothing_of_the_message",

@@ -122,9 +122,10 @@ def is_problem(reply, status, code):
     body = reply.get_json()
     assert (reply.status_code, body["code"]) == (status, code), body
     assert reply.content_type == "application/problem+json"
-    assert set(body) == {
+    assert set(body) - {"retryAfterSeconds", "messageStatus"} == {
         "success", "error", "details", "type", "title", "status", "code", "errors", "requestId"
     }  # fmt: skip
+    assert str(body.get("retryAfterSeconds", "")) == reply.headers.get("Retry-After", "")
     assert body["success"] is False
     assert body["status"] == status
     assert body["error"] == body["title"]

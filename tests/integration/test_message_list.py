@@ -12,7 +12,7 @@ from shared.db.queries.message_list import Wanted
 from shared.lifecycle import Event, Lane, Move, Status
 from tests.integration.ingress_stage import Customer, call, is_problem, members, staged
 
-STORY_ONLY = {"attempts", "events", "callbacks"}
+STORY_ONLY = {"nextDialAt", "attempts", "events", "callbacks"}
 _numbers = itertools.count(1)
 
 

@@ -39,6 +39,12 @@ def body_of(rule):
     bodies = {
         "/api/make-call": call,
         "/api/make-calls": lambda: {"calls": [call()]},
+        "/v1/messages": call,
+        "/v1/messages/batch": lambda: {"calls": [call()]},
+        "/integrations/okta/telephony": lambda: {
+            "eventId": "an-event",
+            "data": {"messageProfile": {"phoneNumber": "+6581234567", "otpCode": "482915"}},
+        },
         "/v1/suppressions": lambda: {"customerPhone": "+6581234599"},
         "/v1/messages/<id_>/outcome": lambda: {"verified": True},
     }

@@ -15,10 +15,19 @@ def turns():
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/webhooks/vca", "/api/webhooks/vss", "/healthz", "/readyz", "/v1/messages", "/api/make-call/", "/"]
+    ("method", "path"),
+    [
+        *(("POST", path) for path in ("/api/webhooks/vca", "/api/webhooks/vss", "/v1/keys", "/api/make-call/", "/")),
+        *(("GET", path) for path in ("/healthz", "/readyz", "/v1/messages", "/api/make-call")),
+    ],
 )
-def test_other_routes_need_no_turn(path):
-    assert submission_of(path, {}) is None
+def test_other_routes_need_no_turn(method, path):
+    assert submission_of(method, path, {}) is None
+
+
+@pytest.mark.parametrize("path", sorted(gate.CALLS | gate.BATCHES))
+def test_every_route_that_takes_messages_needs_a_turn(path):
+    assert submission_of("POST", path, {}) is not None
 
 
 @pytest.mark.parametrize(
@@ -35,13 +44,13 @@ def test_other_routes_need_no_turn(path):
     ],
 )
 def test_a_batch_counts_by_its_length(length, work):
-    assert submission_of("/api/make-calls", {"content-length": length}).work == work
+    assert submission_of("POST", "/api/make-calls", {"content-length": length}).work == work
 
 
 def test_senders_are_told_apart_by_what_they_authenticate_with():
     headers = [{}, {"authorization": "Basic a"}, {"authorization": "Basic b"}]
-    asked = [submission_of("/api/make-call", one) for one in headers] + [
-        submission_of("/api/make-calls", {"authorization": "Basic a"})
+    asked = [submission_of("POST", "/api/make-call", one) for one in headers] + [
+        submission_of("POST", "/api/make-calls", {"authorization": "Basic a"})
     ]
 
     assert len({one.sender for one in asked}) == 4

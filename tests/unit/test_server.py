@@ -10,8 +10,10 @@ import pytest
 from granian.rsgi import ProtocolClosed
 
 from ingress import server
-from ingress.gate import Gate
-from ingress.server import Server, environ_of
+from ingress.environ import environ_of
+from ingress.gate import CALLS, Gate
+from ingress.lean import STREAMED
+from ingress.server import Server
 from ingress.turns import Turns
 from shared.strand import aside
 
@@ -32,8 +34,10 @@ class Headers:
 class Protocol:
     """A request's body, and what is answered."""
 
-    def __init__(self, *chunks, error=None, breaks_off=False):
+    def __init__(self, *chunks, error=None, breaks_off=False, takes=100):
         self.chunks, self.error, self.answer, self.read = chunks, error, None, 0
+        #: Of a long answer: the pieces that were taken, and how many are.
+        self.sent, self.takes = [], takes
         #: As granian gives them: an empty one is the end, or an error with the end behind it.
         self.pieces = iter([*chunks, b"", b""] if breaks_off else [*chunks, b""])
         self.arrives = asyncio.Event()
@@ -68,6 +72,15 @@ class Protocol:
         assert self.answer is None
         self.answer = status, dict(headers), body
         self.answered.set()
+
+    def response_stream(self, status, headers):
+        self.answer = status, dict(headers)
+        return self
+
+    async def send_bytes(self, piece):
+        if len(self.sent) == self.takes:
+            await asyncio.Event().wait()
+        self.sent.append(piece)
 
 
 def scope(path="/api/make-call", *headers, method="POST"):
@@ -106,16 +119,55 @@ def length(body):
     return ("content-length", str(len(body)))
 
 
-@pytest.mark.parametrize("path", ["/api/make-call", "/api/webhooks/vca", "/healthz"])
-def test_what_is_short_is_answered_on_the_loop(path):
-    status, headers, body = ask(scope(path, length(b"{}")), Protocol(b"{}"))
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/healthz"), *(("POST", path) for path in ("/api/webhooks/vca", *sorted(CALLS)))],
+)
+def test_what_is_short_is_answered_on_the_loop(method, path):
+    body = b"{}" if method == "POST" else b""
+    status, headers, body = ask(scope(path, length(body), method=method), Protocol(body))
 
-    assert (status, headers["x-thread"], body) == (202, threading.current_thread().name, b"{}")
+    assert (status, headers["x-thread"]) == (202, threading.current_thread().name)
 
 
-@pytest.mark.parametrize("path", ["/api/make-calls", "/v1/messages"])
-def test_what_is_long_or_rare_has_a_thread(path):
-    assert ask(scope(path, length(b"{}")), Protocol(b"{}"))[1]["x-thread"].startswith("request")
+@pytest.mark.parametrize(("method", "path"), [("POST", "/api/make-calls"), ("GET", "/v1/messages")])
+def test_what_is_long_or_rare_has_a_thread(method, path):
+    answer = ask(scope(path, length(b"{}"), method=method), Protocol(b"{}"))
+
+    assert answer[1]["x-thread"].startswith("request")
+
+
+def long_answer(pieces):
+    """An app whose answer is made piece by piece."""
+
+    def app(environ, start_response):
+        environ[STREAMED] = True
+        start_response("200 OK", [("X-Thread", threading.current_thread().name)])
+        return iter(pieces)
+
+    return app
+
+
+def test_a_long_answer_is_sent_piece_by_piece_and_each_made_when_the_one_before_is_gone():
+    protocol = Protocol()
+
+    def pieces():
+        for number in range(3):
+            yield f"{number} after {len(protocol.sent)}, ".encode()
+
+    ask(scope("/v1/messages.csv", method="GET"), protocol, app=long_answer(pieces()))
+
+    assert protocol.answer[0] == 200
+    assert b"".join(protocol.sent) == b"0 after 0, 1 after 1, 2 after 2, "
+
+
+def test_who_takes_no_piece_of_a_long_answer_is_given_up(monkeypatch):
+    monkeypatch.setattr(server, "_SEND_S", 0.01)
+    protocol = Protocol(takes=2)
+
+    ask(scope("/v1/messages.csv", method="GET"), protocol, app=long_answer([b"x"] * 9))
+
+    assert protocol.sent == [b"x", b"x"]
 
 
 def test_a_body_without_a_length_is_read_in_pieces():
@@ -148,7 +200,9 @@ def test_an_endless_body_is_not_read_to_its_end():
         ("/api/make-call", 16 * 1024),
         ("/api/make-calls", 2 * 1024 * 1024),
         ("/api/webhooks/vss", 256 * 1024),
-        ("/v1/messages", 64 * 1024),
+        ("/v1/messages", 16 * 1024),
+        ("/v1/messages/batch", 2 * 1024 * 1024),
+        ("/v1/keys", 64 * 1024),
     ],
 )
 def test_a_body_that_says_it_is_too_long_is_not_read(path, limit):

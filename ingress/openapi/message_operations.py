@@ -1,0 +1,132 @@
+"""The operations on messages: submitting them, reading them, taking them back, and figures of many."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ingress.call_request import CallRequest
+from ingress.openapi import answers, asked, stories
+from ingress.openapi.operation import CALLS, KEYED, REFUSALS, Operation
+from ingress.openapi.parameters import EXPORT_QUERY, IDEMPOTENCY_KEY, MESSAGE, MESSAGE_QUERY, PREFER, SPAN
+
+MESSAGES: Final = (
+    Operation(
+        method="post",
+        path="/api/make-call",
+        name="makeCall",
+        summary="Take one message and place its call.",
+        parameters=(PREFER,),
+        body=CallRequest,
+        answers={200: (answers.MakeCallAnswer,)},
+        errors=(*CALLS, *REFUSALS),
+        example=asked.CALL_EXAMPLE,
+        headers=("Idempotency-Replayed",),
+    ),
+    Operation(
+        method="post",
+        path="/api/make-calls",
+        name="makeCalls",
+        summary="Take up to 1000 messages; each has an outcome of its own.",
+        body=asked.MakeCalls,
+        answers={200: (answers.MakeCallsAnswer,)},
+        errors=CALLS,
+        example={"calls": [asked.CALL_EXAMPLE]},
+    ),
+    Operation(
+        method="post",
+        path="/v1/messages",
+        name="createMessage",
+        summary="Take one message and place its call.",
+        parameters=(PREFER, IDEMPOTENCY_KEY),
+        body=asked.MessageRequest,
+        answers={202: (answers.Accepted,)},
+        errors=(*CALLS, *REFUSALS),
+        example=asked.CALL_EXAMPLE,
+        headers=("Location", "Idempotency-Replayed"),
+    ),
+    Operation(
+        method="post",
+        path="/v1/messages/batch",
+        name="createMessages",
+        summary="Take up to 1000 messages; each has an outcome of its own.",
+        body=asked.MakeCalls,
+        answers={200: (answers.MakeCallsAnswer,)},
+        errors=CALLS,
+        example={"calls": [asked.CALL_EXAMPLE]},
+    ),
+    Operation(
+        method="get",
+        path="/v1/messages",
+        name="listMessages",
+        summary="Your messages, newest first; with messageId, that one with its whole story.",
+        parameters=MESSAGE_QUERY,
+        answers={200: (stories.MessagePage, stories.Message)},
+        errors=(*KEYED, "invalid_request", "not_found"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/messages/{id}",
+        name="readMessage",
+        summary="One message with its whole story.",
+        parameters=(MESSAGE,),
+        answers={200: (stories.Message,)},
+        errors=(*KEYED, "not_found"),
+    ),
+    Operation(
+        method="post",
+        path="/v1/messages/{id}/outcome",
+        name="reportOutcome",
+        summary="Tell whether the code was used.",
+        parameters=(MESSAGE,),
+        body=asked.OutcomeReport,
+        answers={200: (answers.Outcome,)},
+        errors=(*CALLS, "not_found", "not_reportable"),
+        example={"verified": True},
+    ),
+    Operation(
+        method="get",
+        path="/v1/messages/{id}/explain",
+        name="explainMessage",
+        summary="What happened, whose side it was, what happens next.",
+        parameters=(MESSAGE,),
+        answers={200: (stories.Explanation,)},
+        errors=(*KEYED, "not_found"),
+    ),
+    Operation(
+        method="post",
+        path="/v1/messages/{id}/cancel",
+        name="cancelMessage",
+        summary="Take a message back before anybody has begun to dial.",
+        parameters=(MESSAGE,),
+        answers={200: (stories.Message,)},
+        errors=(*KEYED, "not_found", "not_cancelable"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/messages.csv",
+        name="exportMessages",
+        summary="All messages that fit, newest first, as a table; cells that a spreadsheet would compute begin with '.",
+        parameters=EXPORT_QUERY,
+        texts=("text/csv",),
+        errors=(*KEYED, "invalid_request"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/stats",
+        name="readStats",
+        summary="How messages ended, how many were in time, and how soon phones rang; of the last day unless asked.",
+        parameters=SPAN,
+        answers={200: (answers.Stats,)},
+        errors=(*KEYED, "invalid_request"),
+    ),
+    Operation(
+        method="post",
+        path="/integrations/okta/telephony",
+        name="oktaTelephony",
+        summary="Okta's telephony inline hook. An error is told as Okta reads it, and begins Okta's fallback.",
+        body=asked.OktaRequest,
+        answers={200: (answers.OktaAnswer,), **dict.fromkeys((403, 409, 422, 429, 503), (answers.OktaRefusal,))},
+        errors=tuple(code for code in CALLS if code != "invalid_request"),
+        example=asked.OKTA_EXAMPLE,
+    ),
+)  # fmt: skip

@@ -1,0 +1,135 @@
+"""Okta's telephony inline hook: PENDING once the message is stored, an error that begins its fallback otherwise."""
+
+import itertools
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared.times import rfc3339
+from tests.integration.ingress_stage import is_problem, staged
+
+PATH = "/integrations/okta/telephony"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def stage(database_url, redis_url, tmp_path_factory):
+    with staged(database_url, redis_url, tmp_path_factory.mktemp("data")) as stage:
+        yield stage
+
+
+def asked(*, without=(), **profile):
+    known = {
+        "msgTemplate": "Your verification code is 482915",
+        "phoneNumber": "+6581234567",
+        "deliveryChannel": "Voice call",
+        "otpCode": "482915",
+        "locale": "en-US",
+        "otpExpires": rfc3339(datetime.now(UTC) + timedelta(minutes=5)),
+    } | profile
+    for name in without:
+        del known[name]
+    return {
+        "eventId": f"event-{next(_numbers)}",
+        "eventType": "com.okta.telephony.provider",
+        "source": "https://example.okta.com/api/v1/inlineHooks/cal1",
+        "requestType": "com.okta.user.telephony.mfa-verification",
+        "data": {"userProfile": {"login": "someone"}, "messageProfile": known},
+    }
+
+
+def send(stage, body):
+    return stage.http.post(PATH, json=body, headers=stage.customer.headers)
+
+
+def spoken(stage, id_):
+    row = stage.rows("SELECT id, content FROM messages WHERE id = :id", id=id_)[0]
+    return json.loads(stage.services.sealer.unseal(bytes(row.content), row=row.id))["text"]
+
+
+def action(reply):
+    (command,) = reply.get_json()["commands"]
+    assert command["type"] == "com.okta.telephony.action"
+    return command["value"][0]
+
+
+def test_a_call_is_pending_once_it_is_stored_and_dies_when_the_code_does(stage):
+    body = asked()
+
+    reply = send(stage, body)
+
+    told = action(reply)
+    assert (reply.status_code, told["status"], told["provider"]) == (200, "PENDING", "Ringpost")
+    row = stage.row(f"okta-{body['eventId']}")
+    assert (row.id, row.status, row.lane) == (told["transactionId"], "queued", "otp")
+    assert rfc3339(row.deadline) == body["data"]["messageProfile"]["otpExpires"]
+    assert spoken(stage, row.id).startswith("Your verification code is 4, 8, 2")
+
+
+def test_the_same_event_again_is_the_same_call(stage):
+    body = asked()
+
+    assert action(send(stage, body))["transactionId"] == action(send(stage, body))["transactionId"]
+
+
+def test_a_text_without_its_code_gets_one_and_none_at_all_a_plain_one(stage):
+    named = action(send(stage, asked(msgTemplate="Hello from the bank.")))["transactionId"]
+    plain = action(send(stage, asked(without=["msgTemplate", "locale", "otpExpires", "deliveryChannel"])))
+
+    assert spoken(stage, named).startswith("Hello from the bank. 4, 8, 2")
+    assert spoken(stage, plain["transactionId"]).startswith("Your verification code is 4, 8, 2")
+
+
+@pytest.mark.parametrize(
+    ("body", "location"),
+    [
+        (asked(deliveryChannel="SMS"), "data.messageProfile.deliveryChannel"),
+        (asked(phoneNumber="12"), "data.messageProfile.phoneNumber"),
+        (asked(without=["otpCode"]), "data.messageProfile.otpCode"),
+        (asked(otpCode=""), "data.messageProfile.otpCode"),
+        (asked(otpCode=482915), "data.messageProfile.otpCode"),
+        (asked(msgTemplate=5), "data.messageProfile.msgTemplate"),
+        (asked(locale="klingon, please"), "data.messageProfile.locale"),
+        (asked(locale="tlh"), "data.messageProfile.locale"),
+        (asked(otpExpires="soon"), "data.messageProfile.otpExpires"),
+        (asked(otpExpires="2020-01-01T00:00:00.000Z"), "data.messageProfile.otpExpires"),
+        (asked() | {"eventId": None}, "eventId"),
+        (asked() | {"data": []}, "data.messageProfile"),
+        ({}, "data.messageProfile"),
+        ([], "data.messageProfile"),
+    ],
+)
+def test_what_cannot_be_called_is_an_error_that_names_okta_s_member(stage, body, location):
+    before = stage.count("messages")
+
+    reply = send(stage, body)
+
+    error = reply.get_json()["error"]
+    assert reply.status_code == 422
+    assert action(reply)["status"] == "FAILED"
+    assert [one["location"] for one in error["errorCauses"]] == [location]
+    assert error["errorSummary"]
+    assert "482915" not in reply.text
+    assert stage.count("messages") == before
+
+
+def test_a_deadline_that_cannot_be_met_is_told_at_once(stage, monkeypatch):
+    from ingress import submissions
+    from ingress.problems import Problem
+
+    def late(*_):
+        raise Problem("deadline_unreachable", "More calls wait than can be placed.", retry_after_s=7)
+
+    monkeypatch.setattr(submissions, "_check_deadline", late)
+
+    reply = send(stage, asked())
+
+    assert (reply.status_code, reply.headers["Retry-After"]) == (503, "7")
+    assert action(reply)["status"] == "FAILED"
+    assert reply.get_json()["error"]["errorCauses"][0]["errorSummary"] == "deadline_unreachable"
+
+
+def test_nobody_without_a_key_has_calls_placed(stage):
+    assert is_problem(stage.http.post(PATH, json=asked()), 401, "unauthorized")
+    assert is_problem(stage.send(b"{", PATH), 400, "invalid_json")
