@@ -32,7 +32,7 @@ class Ledger:
         if complaint:
             self.complain(asked, complaint)
         self.statuses[asked.path if asked.path.startswith("/api/") else "other", status] += 1
-        if status == 200 and asked.method == "POST" and not complaint:
+        if status in (200, 202) and asked.method == "POST" and not complaint:
             self._expect(asked, json.loads(body))
 
     def complain(self, asked, complaint):
@@ -44,7 +44,11 @@ class Ledger:
         """What a good answer says is stored."""
         if asked.path == "/api/make-call":
             self.accepted.add(value["data"]["id"])
-        elif asked.path == "/api/make-calls":
+        elif asked.path == "/v1/messages":
+            self.accepted.add(value["id"])
+        elif asked.path == "/integrations/okta/telephony":
+            self.accepted.add(value["commands"][0]["value"][0]["transactionId"])
+        elif asked.path in ("/api/make-calls", "/v1/messages/batch"):
             self.accepted |= {one["id"] for one in value["data"] if "id" in one}
         elif asked.path.startswith("/api/webhooks/") and len(asked.body) <= WEBHOOK_LIMIT:
             self.events.add(glance(asked.body).dedupe_key)

@@ -61,7 +61,8 @@ QUERY_VALUES = (
 )  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "get")
 PATHS = (
-    "/api/make-call", "/api/make-calls", "/v1/messages", "/v1/suppressions", "/v1/keys", "/v1/endpoints", "/healthz",
+    "/api/make-call", "/api/make-calls", "/v1/messages", "/v1/messages.csv", "/v1/stats",
+    "/v1/suppressions", "/v1/keys", "/v1/endpoints", "/healthz",
     "/metrics", "/openapi.json", "/api/webhooks/vca", "/api/webhooks/vss", "/", "/api", "//", "/api/make-call/", "/v1",
     "/v1/messages/", "/api/webhooks/vxx", "/%00", "/%ff", "/v1/../healthz", "/static/x", "/api//make-call",
 )  # fmt: skip
@@ -92,12 +93,16 @@ class Oddities:
         self._count = 0
 
     def call(self):
-        """One make-call request."""
+        """One request for a call, mostly as the demo sends it."""
         headers = self.provider | {"Content-Type": "application/json"}
-        body = self._changed(self._sound_call(), MEMBERS)
+        path, sound = self.random.choice(("/api/make-call",) * 4 + ("/v1/messages",)), self._sound_call()
+        if path == "/v1/messages" and self.random.random() < 0.5:
+            key = self.random.choice((sound.pop("messageId"), f'"{self._count} quoted"', "x" * 129, '"', "a b", ""))
+            headers["Idempotency-Key"] = key
+        body = self._changed(sound, MEMBERS)
         if self.random.random() < 0.05:
             headers["Content-Type"] = self.random.choice(TYPES)
-        return Asked("POST", "/api/make-call", body, headers, self._pieces(body))
+        return Asked("POST", path, body, headers, self._pieces(body))
 
     def webhook(self, kind):
         """One of 8x8's reports, more or less."""
@@ -116,7 +121,7 @@ class Oddities:
         """Any other route, or none."""
         headers = self.provider | {"Content-Type": "application/json"}
         draw = self.random.choice(
-            (self._query, self._batch, self._outcome, self._suppression, self._key, self._nowhere)
+            (self._query, self._batch, self._outcome, self._okta, self._suppression, self._key, self._nowhere)
         )
         method, target, body = draw()
         if self.random.random() < 0.05:
@@ -193,18 +198,31 @@ class Oddities:
 
     def _query(self):
         draw = self.random
-        path = draw.choice(("/v1/messages", "/v1/messages", "/v1/suppressions", f"/v1/messages/{draw.choice(IDS)}"))
+        one = f"/v1/messages/{draw.choice(IDS)}"
+        path = draw.choice(("/v1/messages", "/v1/messages.csv", "/v1/stats", "/v1/suppressions", one, f"{one}/explain"))
         pairs = [f"{draw.choice(QUERIES)}={draw.choice(QUERY_VALUES)}" for _ in range(draw.choice((0, 1, 1, 2, 3)))]
         return "GET", f"{path}?{'&'.join(pairs)}".removesuffix("?"), b""
 
     def _batch(self):
         calls = [self._plainly_changed(self._sound_call()) for _ in range(self.random.randint(1, 3))]
         calls += self.random.choice(([], [None], [1, "x", []], [{}] * 30))
-        return "POST", "/api/make-calls", self._changed({"calls": calls}, ("calls",))
+        path = self.random.choice(("/api/make-calls", "/v1/messages/batch"))
+        return "POST", path, self._changed({"calls": calls}, ("calls",))
 
     def _outcome(self):
-        target = f"/v1/messages/{self.random.choice(IDS)}/outcome"
+        told = self.random.choice(("outcome", "outcome", "cancel"))
+        target = f"/v1/messages/{self.random.choice(IDS)}/{told}"
         return "POST", target, self._changed({"verified": True}, ("verified",))
+
+    def _okta(self):
+        sound, draw = self._sound_call(), self.random
+        profile = {
+            "phoneNumber": sound["customerPhone"], "otpCode": draw.choice(("4711", "", "x" * 300, 4711)),
+            "msgTemplate": sound["message"], "locale": "en-US",
+            "deliveryChannel": draw.choice(("Voice call", "SMS", 1)),
+        }  # fmt: skip
+        asked = {"eventId": sound["messageId"], "data": {"messageProfile": self._plainly_changed(profile)}}
+        return "POST", "/integrations/okta/telephony", self._changed(asked, ("eventId", "data"))
 
     def _suppression(self):
         sound = {"number": f"+658{self.random.randrange(10**7):07}", "reason": "asked"}
