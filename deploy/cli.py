@@ -38,6 +38,8 @@ COMMANDS: Final = {
     "webhooks": ("webhooks", "Ringpost's addresses at 8x8: register, show, remove."),
     "voices": ("voices", "List the voices that the 8x8 subaccount may use."),
     "simulator": ("simulator", "Run the 8x8 simulator alone."),
+    "listen": ("listen", "Receive callbacks here, check their signatures and print them."),
+    "trigger": ("listen", "Send a signed sample callback to a receiver, as Ringpost would."),
     "bench": ("bench", "Measure Ringpost on this machine and hold it against its goals."),
     "chaos": ("chaos", "Break things on this machine and see whether every promise holds."),
 }

@@ -118,7 +118,8 @@ class Inbox:
             self._tell(received)
 
     def next_mode(self, path: str) -> Mode:
-        """Return how *path* answers this request, and count it."""
+        """Return how *path* answers this request, and count it; ``ANY_PATH``'s way where it has none of its own."""
+        path = path if path in self._modes else ANY_PATH
         mode, answered = self._modes.get(path, (Mode(), 0))
         if mode.times is not None and answered >= mode.times:
             return Mode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -26,6 +28,19 @@ from shared.db.database import is_away
 
 log = structlog.get_logger()
 
+_ROUTES: Final = (
+    make_call_routes,
+    okta_routes,
+    message_routes,
+    report_routes,
+    endpoint_routes,
+    outcome_routes,
+    suppression_routes,
+    key_routes,
+    webhook_routes,
+    health_routes,
+    metric_routes,
+)
 _BY_STATUS = {
     404: "not_found",
     405: "method_not_allowed",
@@ -40,17 +55,8 @@ def create_app(site: Site) -> Flask:
     app.url_map.merge_slashes = False  # redirects would be pages of HTML, with a URL that the sender made up
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nobody asks, and each method more is one more to guard
     app.config[TRUSTED_PROXIES] = site.settings.trusted_proxies
-    app.register_blueprint(make_call_routes(site))
-    app.register_blueprint(okta_routes(site))
-    app.register_blueprint(message_routes(site))
-    app.register_blueprint(report_routes(site))
-    app.register_blueprint(endpoint_routes(site))
-    app.register_blueprint(outcome_routes(site))
-    app.register_blueprint(suppression_routes(site))
-    app.register_blueprint(key_routes(site))
-    app.register_blueprint(webhook_routes(site))
-    app.register_blueprint(health_routes(site))
-    app.register_blueprint(metric_routes(site))
+    for routes in _ROUTES:
+        app.register_blueprint(routes(site))
     app.register_blueprint(inventory_routes())
     if site.settings.dashboard_enabled:
         from ingress.dashboard.mount import dashboard_routes

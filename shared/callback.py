@@ -109,6 +109,15 @@ def new_secret(random_bytes: bytes) -> str:
     return "whsec_" + base64.b64encode(random_bytes).decode("ascii")
 
 
+def is_secret(text: str) -> bool:
+    """Whether *text* is written as :func:`new_secret` writes one."""
+    try:
+        size = len(base64.b64decode(text.removeprefix("whsec_"), validate=True))
+    except (ValueError, binascii.Error):
+        return False
+    return text.startswith("whsec_") and MIN_SECRET_BYTES <= size <= MAX_SECRET_BYTES
+
+
 def _signature(secret: str, webhook_id: str, at_utc: datetime, text: str) -> str:
     try:
         return str(Webhook(secret).sign(webhook_id, at_utc, text))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from shared.lifecycle import DOUBTFUL, FINALS, WAITING, CallbackState, Status
+from shared.lifecycle import DOUBTFUL, FINALS, SPOKEN, WAITING, CallbackState, Status
 from shared.reasons import Reason, meaning_of
 from shared.times import parse_time
 
@@ -22,6 +22,28 @@ _HEARD: Final = {
     "partial": "heard a part of the text only",
     "none": "heard nothing of the text",
     "unknown": "may have heard the text: nobody told how long the call was",
+}
+_NO_CALL: Final = "the call to {to} did not get through"
+_SAID: Final = {
+    Status.SCHEDULED: "the message for {to} waits to be called",
+    Status.QUEUED: "the message for {to} waits to be called",
+    Status.DIALING: "8x8 is being asked right now to call {to}",
+    Status.PLACED: "8x8 has taken the call to {to}",
+    Status.ANSWERED: "the phone at {to} was answered",
+    Status.DIAL_UNKNOWN: "nobody knows yet whether the phone at {to} rang",
+    Status.DELIVERED: "the phone at {to} was answered, and whoever answered {heard}",
+    Status.UNDETERMINED: "nobody could find out whether the phone at {to} rang",
+    Status.CANCELED: "the message for {to} was canceled",
+    Status.EXPIRED: "the message for {to} came too late to be spoken",
+    Status.BLOCKED: "{to} was not called",
+    Status.NO_ANSWER: _NO_CALL,
+    Status.BUSY: _NO_CALL,
+    Status.FAILED: _NO_CALL,
+}
+#: By whether it is doubtful that there was a call.
+_REPORT_TO_COME: Final = {
+    False: "8x8's report tells how it ends",
+    True: "8x8's report settles it, and it is not called again unless you asked for that",
 }
 _WAITS: Final = {
     Reason.DIALING_STOPPED: "the operator has stopped such calls for now",
@@ -61,43 +83,30 @@ def explain(story: Story) -> dict[str, Any]:
 def _happened(story: Story) -> str:
     status, meaning = Status(story["status"]), meaning_of(story["reason"])
     why = _clause(meaning.text) if meaning else ""
-    number, attempts = story["to"], len(story["attempts"])
+    attempts = len(story["attempts"])
+    said = _SAID[status].format(to=story["to"], heard=_HEARD[_heard(story)])
     if status in WAITING:
         wait = _WAITS.get(story["reason"], why)
-        return f"the message for {number} waits to be called" + (f", as {wait}" if wait else "")
-    said = {
-        Status.DIALING: f"8x8 is being asked right now to call {number}",
-        Status.PLACED: f"8x8 has taken the call to {number}",
-        Status.ANSWERED: f"the phone at {number} was answered",
-        Status.DIAL_UNKNOWN: f"nobody knows yet whether the phone at {number} rang",
-        Status.DELIVERED: f"the phone at {number} was answered, and whoever answered {_HEARD[_heard(story)]}",
-        Status.UNDETERMINED: f"nobody could find out whether the phone at {number} rang",
-        Status.CANCELED: f"the message for {number} was canceled",
-        Status.EXPIRED: f"the message for {number} came too late to be spoken",
-        Status.BLOCKED: f"{number} was not called",
-    }.get(status, f"the call to {number} did not get through")
-    if status is not Status.DELIVERED and why:
+        return said + (f", as {wait}" if wait else "")
+    if status not in SPOKEN and why:
         said += f": {why}"
     return said + (f" (call {attempts} of {attempts})" if attempts > 1 and status in FINALS else "")
 
 
 def _next(story: Story) -> str:
-    status = Status(story["status"])
+    status, told = Status(story["status"]), _told(story["callbacks"])
     if status in WAITING and story["reason"] in _HOLDS:
         return f"it is called when that is over, or expires at {story['expiresAt']}"
     if status in WAITING:
         return f"it is called at {story['nextDialAt']}" if story["nextDialAt"] else "it is called as soon as it can be"
-    if status is Status.DIAL_UNKNOWN:
-        return "8x8's report settles it, and it is not called again unless you asked for that"
     if status not in FINALS:
-        return "8x8's report tells how it ends"
-    told = _told(story["callbacks"])
-    if status is Status.DELIVERED:
+        return _REPORT_TO_COME[status in DOUBTFUL]
+    if status in SPOKEN:
         return told
     again = "you may send it again under another messageId" if story["retryable"] else "sending it again will not help"
     if status in DOUBTFUL:
         again = "a late report of 8x8's would correct it; sending it again may ring the phone twice"
-    elif status is Status.CANCELED and story["reason"] == Reason.CANCELED_BY_SENDER:
+    elif story["reason"] == Reason.CANCELED_BY_SENDER:
         again = "nothing more happens"
     return f"{again}, and {told}"
 

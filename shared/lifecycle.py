@@ -165,6 +165,9 @@ TO_DIAL: Final = frozenset({Status.QUEUED})
 #: Nobody knows whether a phone rang.
 DOUBTFUL: Final = frozenset({Status.DIAL_UNKNOWN, Status.UNDETERMINED})
 
+#: The text was spoken at least once.
+SPOKEN: Final = frozenset({Status.DELIVERED})
+
 #: Statuses that every feed reports; "queued" and "dialing" are told by the row itself.
 REPORTED: Final = FINALS | {Status.DIAL_UNKNOWN, Status.ANSWERED}
 
