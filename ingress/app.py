@@ -6,7 +6,9 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from ingress.deliveries import delivery_routes
 from ingress.endpoints import endpoint_routes
+from ingress.events import event_routes
 from ingress.health import health_routes
 from ingress.inventory import inventory_routes
 from ingress.keys import key_routes
@@ -41,6 +43,8 @@ def create_app(site: Site) -> Flask:
     app.register_blueprint(make_call_routes(site))
     app.register_blueprint(message_routes(site))
     app.register_blueprint(endpoint_routes(site))
+    app.register_blueprint(delivery_routes(site))
+    app.register_blueprint(event_routes(site))
     app.register_blueprint(outcome_routes(site))
     app.register_blueprint(suppression_routes(site))
     app.register_blueprint(key_routes(site))

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from granian.rsgi import Headers, HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # imported to be so
 
-from ingress import bodies
+from ingress import bodies, events
 from ingress.app import create_app
-from ingress.gate import BATCH, CALL, Gate, leave_with, nothing, submission_of
+from ingress.gate import BATCH, CALL, Gate, Leave, leave_with, nothing, submission_of
 from ingress.problems import Prepared
 from ingress.site import build_site
 from ingress.webhooks import PREFIX, shown_path
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 #: A ring must cost a request nothing: longest wait for Redis, in seconds.
 _REDIS_S: Final = 0.2
 #: What these routes do takes well under a millisecond of work, whatever they wait for.
-_SHORT: Final = frozenset({CALL, "/healthz"})
+_SHORT: Final = frozenset({CALL, events.PATH, "/healthz"})
 _READY: Final = "/readyz"
 #: Other requests at work at once; the rest of them queue up. Short ones that must ask something have their own threads.
 _THREADS: Final = 32
@@ -86,8 +86,9 @@ def _pool(threads: int, name: str) -> ThreadPoolExecutor:
 class Server:
     """The RSGI application."""
 
-    def __init__(self, app: WSGIApplication, gate: Gate | None = None) -> None:
+    def __init__(self, app: WSGIApplication, gate: Gate | None = None, let_go: Leave = nothing) -> None:
         self._app = app
+        self._let_go = let_go
         self._gate = gate or Gate()
         self._threads = _pool(_THREADS, "request")
         self._strands: Strands | None = None
@@ -112,6 +113,7 @@ class Server:
         """
         if not self._is_leaving:
             self._is_leaving = True
+            self._let_go()
             loop.call_later(_LEAVING_S, signal.raise_signal, signal.SIGINT)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
@@ -287,7 +289,7 @@ def create() -> Server:
     settings = Settings.load()
     log.configure(settings.log_format, settings.log_level)
     site = build_site(build_services(settings, application="ringpost-web", redis_timeout_s=_REDIS_S))
-    server = Server(create_app(site))
+    server = Server(create_app(site), let_go=site.feeds.leave)
     collector.spare_the_living()
     return server
 

@@ -17,8 +17,7 @@ from ingress.openapi.asked import CALL_EXAMPLE, MEANINGS
 from ingress.openapi.operations import OPERATIONS, Operation
 from ingress.openapi.told import Problem
 from ingress.problems import CODES
-from shared.lifecycle import CORRECTED as CORRECTED_EVENT
-from shared.lifecycle import FINALS, PROGRESS, REPORTED, event_type
+from shared.lifecycle import EVENT_TYPES
 
 PATH: Final = Path(__file__).with_name("openapi.json")
 _REF: Final = "#/components/schemas/{model}"
@@ -179,8 +178,7 @@ def _schemas() -> dict[str, Any]:
 
 def _callbacks() -> dict[str, Any]:
     """By event type; which of them an endpoint gets, its subscription says."""
-    types = [*sorted(event_type(status) for status in FINALS | REPORTED | PROGRESS), CORRECTED_EVENT]
-    return {name: {"post": _callback(name)} for name in types}
+    return {name: {"post": _callback(name)} for name in EVENT_TYPES}
 
 
 def _callback(name: str) -> dict[str, Any]:
