@@ -2,43 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
-
-from pydantic import BaseModel
+from typing import Final
 
 from ingress.call_request import CallRequest
 from ingress.openapi import answers, asked, stories
-from ingress.openapi.parameters import AFTER, ENDPOINT, KEY, LIMIT, MESSAGE, MESSAGE_QUERY, PREFER, WEBHOOK_KIND
-
-#: What any request may get: a bug of ours, and a body that does not come.
-_ALWAYS: Final = ("internal_error", "request_timeout")
-_KEYED: Final = (*_ALWAYS, "unauthorized", "too_many_failures", "unavailable")
-_BODY: Final = ("invalid_json", "body_too_large", "unsupported_media_type", "overloaded")
-_CALLS: Final = (*_KEYED, *_BODY, "invalid_request")
-
-PROVIDER: Final = ("basicKey", "bearerKey")
-EIGHT_X_EIGHT: Final = ("webhookSecret",)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One method of one path."""
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    security: Sequence[str] = PROVIDER
-    parameters: Sequence[Mapping[str, Any]] = ()
-    body: type[BaseModel] | None = None
-    takes_anything: bool = False
-    answers: Mapping[int, Sequence[type[BaseModel]]] = field(default_factory=dict)
-    errors: Sequence[str] = _KEYED
-    example: Mapping[str, Any] | None = None
-    headers: Sequence[str] = ()
-
+from ingress.openapi.callback_operations import CALLBACK_OPERATIONS
+from ingress.openapi.operation import ALWAYS, CALLS, EIGHT_X_EIGHT, KEYED, Operation
+from ingress.openapi.parameters import AFTER, KEY, LIMIT, MESSAGE, MESSAGE_QUERY, PREFER, WEBHOOK_KIND
 
 OPERATIONS: Final = (
     Operation(
@@ -50,7 +20,7 @@ OPERATIONS: Final = (
         body=CallRequest,
         answers={200: (answers.MakeCallAnswer,)},
         errors=(
-            *_CALLS, "prefix_quarantined", "message_id_reused", "country_not_allowed", "number_not_allowed",
+            *CALLS, "prefix_quarantined", "message_id_reused", "country_not_allowed", "number_not_allowed",
             "quiet_hours", "source_not_allowed", "daily_cap_reached", "number_limit", "prefix_limit",
             "provider_limit", "deadline_unreachable", "dialing_stopped",
         ),
@@ -64,7 +34,7 @@ OPERATIONS: Final = (
         summary="Take up to 1000 messages; each has an outcome of its own.",
         body=asked.MakeCalls,
         answers={200: (answers.MakeCallsAnswer,)},
-        errors=_CALLS,
+        errors=CALLS,
         example={"calls": [asked.CALL_EXAMPLE]},
     ),
     Operation(
@@ -74,7 +44,7 @@ OPERATIONS: Final = (
         summary="Your messages, newest first; with messageId, that one with its whole story.",
         parameters=MESSAGE_QUERY,
         answers={200: (stories.MessagePage, stories.Message)},
-        errors=(*_KEYED, "invalid_request", "not_found"),
+        errors=(*KEYED, "invalid_request", "not_found"),
     ),
     Operation(
         method="get",
@@ -83,7 +53,7 @@ OPERATIONS: Final = (
         summary="One message with its whole story.",
         parameters=(MESSAGE,),
         answers={200: (stories.Message,)},
-        errors=(*_KEYED, "not_found"),
+        errors=(*KEYED, "not_found"),
     ),
     Operation(
         method="post",
@@ -93,7 +63,7 @@ OPERATIONS: Final = (
         parameters=(MESSAGE,),
         body=asked.OutcomeReport,
         answers={200: (answers.Outcome,)},
-        errors=(*_CALLS, "not_found", "not_reportable"),
+        errors=(*CALLS, "not_found", "not_reportable"),
         example={"verified": True},
     ),
     Operation(
@@ -103,7 +73,7 @@ OPERATIONS: Final = (
         summary="Numbers that are not to be called.",
         parameters=(LIMIT, AFTER),
         answers={200: (answers.SuppressionPage,)},
-        errors=(*_KEYED, "invalid_request", "forbidden"),
+        errors=(*KEYED, "invalid_request", "forbidden"),
     ),
     Operation(
         method="post",
@@ -112,7 +82,7 @@ OPERATIONS: Final = (
         summary="Have a number called no more.",
         body=asked.NumberToSuppress,
         answers={200: (answers.Suppression,), 201: (answers.Suppression,)},
-        errors=(*_CALLS, "forbidden"),
+        errors=(*CALLS, "forbidden"),
         example={"number": "+6581230009"},
     ),
     Operation(
@@ -122,7 +92,7 @@ OPERATIONS: Final = (
         summary="Let a number be called again.",
         body=asked.NumberToFree,
         answers={200: (answers.Suppression,)},
-        errors=(*_CALLS, "forbidden", "not_found"),
+        errors=(*CALLS, "forbidden", "not_found"),
         example={"number": "+6581230009"},
     ),
     Operation(
@@ -139,7 +109,7 @@ OPERATIONS: Final = (
         summary="Make a key; two of a mode may be active.",
         body=asked.KeyTerms,
         answers={201: (answers.NewKey,)},
-        errors=(*_CALLS, "forbidden", "too_many_keys"),
+        errors=(*CALLS, "forbidden", "too_many_keys"),
         example={"mode": "test", "name": "build server"},
     ),
     Operation(
@@ -149,7 +119,7 @@ OPERATIONS: Final = (
         summary="End a key within 5 seconds.",
         parameters=(KEY,),
         answers={200: (answers.Key,)},
-        errors=(*_KEYED, "not_found", "key_in_use"),
+        errors=(*KEYED, "not_found", "key_in_use"),
     ),
     Operation(
         method="post",
@@ -158,25 +128,9 @@ OPERATIONS: Final = (
         summary="The same, where DELETE does not get through.",
         parameters=(KEY,),
         answers={200: (answers.Key,)},
-        errors=(*_KEYED, "not_found", "key_in_use"),
+        errors=(*KEYED, "not_found", "key_in_use"),
     ),
-    Operation(
-        method="get",
-        path="/v1/endpoints",
-        name="listEndpoints",
-        summary="Where callbacks go.",
-        answers={200: (answers.Endpoints,)},
-        errors=(*_KEYED, "forbidden"),
-    ),
-    Operation(
-        method="post",
-        path="/v1/endpoints/{id}/secret/rotate",
-        name="rotateSecret",
-        summary="Give an endpoint a new secret; the old one signs along for a day.",
-        parameters=(ENDPOINT,),
-        answers={200: (answers.RotatedSecret,)},
-        errors=(*_KEYED, "forbidden", "not_found"),
-    ),
+    *CALLBACK_OPERATIONS,
     Operation(
         method="post",
         path="/api/webhooks/vca",
@@ -185,7 +139,7 @@ OPERATIONS: Final = (
         security=EIGHT_X_EIGHT,
         takes_anything=True,
         answers={200: (answers.HangUpReply,)},
-        errors=(*_ALWAYS, "unauthorized", "overloaded"),
+        errors=(*ALWAYS, "unauthorized", "overloaded"),
     ),
     Operation(
         method="post",
@@ -196,7 +150,7 @@ OPERATIONS: Final = (
         parameters=(WEBHOOK_KIND,),
         takes_anything=True,
         answers={200: (answers.Health, answers.HangUpReply)},
-        errors=(*_ALWAYS, "unauthorized", "not_found", "body_too_large", "overloaded", "unavailable"),
+        errors=(*ALWAYS, "unauthorized", "not_found", "body_too_large", "overloaded", "unavailable"),
     ),
     Operation(
         method="get",
@@ -205,7 +159,7 @@ OPERATIONS: Final = (
         summary="Whether the process answers.",
         security=(),
         answers={200: (answers.Health,)},
-        errors=_ALWAYS,
+        errors=ALWAYS,
     ),
     Operation(
         method="get",
@@ -214,7 +168,7 @@ OPERATIONS: Final = (
         summary="Whether messages can be taken.",
         security=(),
         answers={200: (answers.Readiness,), 503: (answers.Readiness,)},
-        errors=_ALWAYS,
+        errors=ALWAYS,
     ),
     Operation(
         method="get",
@@ -222,7 +176,7 @@ OPERATIONS: Final = (
         name="metrics",
         summary="Figures for Prometheus. Without METRICS_TOKEN there is no such address.",
         security=("metricsToken",),
-        errors=(*_ALWAYS, "unauthorized", "not_found"),
+        errors=(*ALWAYS, "unauthorized", "not_found"),
     ),
     Operation(
         method="get",
@@ -230,6 +184,6 @@ OPERATIONS: Final = (
         name="openapi",
         summary="This document.",
         security=(),
-        errors=_ALWAYS,
+        errors=ALWAYS,
     ),
 )  # fmt: skip

@@ -81,9 +81,9 @@ def page(
     """
     asked = {"provider_id": provider_id, "after": after, "tests_only": tests_only, "wanted": limit + 1}
     rows = _PAGE(connection, **asked, scanned=scanned if tests_only else limit)
+    last, purged, looked = (rows[0].last_sequence, rows[0].purged_sequence, rows[0].looked) if rows else (0, 0, None)
     shown = [row for row in rows if row.sequence is not None]
-    seen = shown[limit - 1].sequence if len(shown) > limit else max([after, *(row.looked or 0 for row in rows[:1])])
-    last, purged = (rows[0].last_sequence, rows[0].purged_sequence) if rows else (0, 0)
+    seen = shown[limit - 1].sequence if len(shown) > limit else max(after, purged, looked or 0)
     return Page([_event(row) for row in shown[:limit]], seen, last, purged)
 
 

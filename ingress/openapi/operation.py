@@ -1,0 +1,36 @@
+"""What the document says of one route, and which errors routes have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+#: What any request may get: a bug of ours, and a body that does not come.
+ALWAYS: Final = ("internal_error", "request_timeout")
+KEYED: Final = (*ALWAYS, "unauthorized", "too_many_failures", "unavailable")
+BODY: Final = ("invalid_json", "body_too_large", "unsupported_media_type", "overloaded")
+CALLS: Final = (*KEYED, *BODY, "invalid_request")
+
+PROVIDER: Final = ("basicKey", "bearerKey")
+EIGHT_X_EIGHT: Final = ("webhookSecret",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    security: Sequence[str] = PROVIDER
+    parameters: Sequence[Mapping[str, Any]] = ()
+    body: type[BaseModel] | None = None
+    takes_anything: bool = False
+    answers: Mapping[int, Sequence[type[BaseModel]]] = field(default_factory=dict)
+    errors: Sequence[str] = KEYED
+    example: Mapping[str, Any] | None = None
+    headers: Sequence[str] = ()
