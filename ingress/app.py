@@ -8,7 +8,9 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from ingress.deliveries import delivery_routes
 from ingress.endpoints import endpoint_routes
+from ingress.events import event_routes
 from ingress.health import health_routes
 from ingress.inventory import inventory_routes
 from ingress.keys import key_routes
@@ -34,6 +36,8 @@ _ROUTES: Final = (
     message_routes,
     report_routes,
     endpoint_routes,
+    delivery_routes,
+    event_routes,
     outcome_routes,
     suppression_routes,
     key_routes,

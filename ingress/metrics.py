@@ -40,6 +40,7 @@ _GAUGES: Final[Mapping[str, str]] = {
     "dropped_events": "Webhooks of unknown call sessions given up in the last hour, as too many waited.",
     "parked_events": "Webhooks set aside after failing or killing their worker.",
     "parked_callbacks": "Callbacks set aside after their last try.",
+    "failing_endpoints": "Endpoints that will be disabled, as each callback there fails since long.",
     "breakers_open": "Subaccounts and caller ids that 8x8 refuses at present.",
     "sweeper_silent_s": "Time since a sweeper gave a sign of life.",
     "sweeper_clock_off_s": "Largest difference between a sweeper's clock and PostgreSQL's.",

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # imported to be so
 
-from ingress import bodies
+from ingress import bodies, events
 from ingress.app import create_app
 from ingress.environ import environ_of
-from ingress.gate import BATCHES, CALLS, Gate, leave_with, nothing, submission_of
+from ingress.gate import BATCHES, CALLS, Gate, Leave, leave_with, nothing, submission_of
 from ingress.lean import STREAMED
 from ingress.problems import Prepared
 from ingress.site import build_site
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 #: A ring must cost a request nothing: longest wait for Redis, in seconds.
 _REDIS_S: Final = 0.2
 #: What these do takes well under a millisecond of work, whatever they wait for.
-_SHORT: Final = frozenset({("GET", "/healthz"), *(("POST", path) for path in CALLS)})
+_SHORT: Final = frozenset({("GET", "/healthz"), ("GET", events.PATH), *(("POST", path) for path in CALLS)})
 _READY: Final = "/readyz"
 #: Other requests at work at once; the rest of them queue up. Short ones that must ask something have their own threads.
 _THREADS: Final = 32
@@ -85,8 +85,9 @@ def _pool(threads: int, name: str) -> ThreadPoolExecutor:
 class Server:
     """The RSGI application."""
 
-    def __init__(self, app: WSGIApplication, gate: Gate | None = None) -> None:
+    def __init__(self, app: WSGIApplication, gate: Gate | None = None, let_go: Leave = nothing) -> None:
         self._app = app
+        self._let_go = let_go
         self._gate = gate or Gate()
         self._threads = _pool(_THREADS, "request")
         self._strands: Strands | None = None
@@ -111,6 +112,7 @@ class Server:
         """
         if not self._is_leaving:
             self._is_leaving = True
+            self._let_go()
             loop.call_later(_LEAVING_S, signal.raise_signal, signal.SIGINT)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
@@ -267,7 +269,7 @@ def create() -> Server:
     settings = Settings.load()
     log.configure(settings.log_format, settings.log_level)
     site = build_site(build_services(settings, application="ringpost-web", redis_timeout_s=_REDIS_S))
-    server = Server(create_app(site))
+    server = Server(create_app(site), let_go=site.feeds.leave)
     collector.spare_the_living()
     return server
 

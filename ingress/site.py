@@ -9,6 +9,7 @@ from typing import Final
 
 from ingress.auth import ProviderAuth, WebhookAuth
 from ingress.cache import Refreshed
+from ingress.feeds import Feeds
 from ingress.forecast import Forecast
 from ingress.guards import Guards, build_guards
 from ingress.intake import Intake
@@ -18,7 +19,7 @@ from ingress.switches import Switches, read
 from shared import failpoints, jobs, phone
 from shared.backlog import Backlog
 from shared.db.group_commit import Bounds, GroupCommitter
-from shared.db.queries import accept, backlog, inbox, voices
+from shared.db.queries import accept, backlog, feed, inbox, voices
 from shared.db.queries.accept import Accepted, NewMessage
 from shared.db.queries.inbox import RawEvent
 from shared.lifecycle import TO_DIAL, Lane
@@ -46,6 +47,7 @@ class Site:
     events: GroupCommitter[RawEvent, None]
     spool: Spool
     placements: Placements
+    feeds: Feeds
     voices: Refreshed[Voices]
     forecast: Forecast
     guards: Guards
@@ -87,6 +89,7 @@ def build_site(services: Services) -> Site:
         events=events,
         spool=Spool(settings.spool_dir, events),
         placements=Placements(database),
+        feeds=Feeds(lambda ids: database.run(partial(feed.lasts, provider_ids=ids), alone=True)),
         voices=Refreshed(
             "voices",
             lambda: Voices(settings.default_voice, database.run(voices.offered, alone=True)),

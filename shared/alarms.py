@@ -228,6 +228,11 @@ ALARMS: Final = (
     Alarm("events_parked", ("parked_events",), _parked("parked_events", "events are set aside")),
     Alarm("callbacks_parked", ("parked_callbacks",), _parked("parked_callbacks", "callbacks are set aside")),
     Alarm(
+        "endpoint_failing",
+        ("failing_endpoints",),
+        _counted("failing_endpoints", "endpoints take no callback and will be disabled: `ringpost endpoints list`"),
+    ),
+    Alarm(
         "spool_parked",
         ("spool_parked_files",),
         _parked("spool_parked_files", "spooled webhooks cannot be stored"),

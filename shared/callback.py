@@ -11,7 +11,8 @@ from typing import Any, Final
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from shared.phone import masked
-from shared.times import rfc3339
+from shared.reasons import meaning_of
+from shared.times import parse_time, rfc3339
 
 USER_AGENT: Final = "Ringpost/1"
 MIN_SECRET_BYTES: Final = 24
@@ -60,13 +61,52 @@ def body(event: CallbackEvent) -> bytes:
     Raises:
         ValueError: A time without a zone, or a number that JSON has no word for.
     """
-    envelope = {
+    return json.dumps(envelope(event), separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def envelope(event: CallbackEvent) -> dict[str, Any]:
+    """What :func:`body` writes, as JSON values: the provider's feed holds the same."""
+    return {
         "type": event.type,
         "timestamp": rfc3339(event.timestamp),
         "sequence": event.sequence,
         "data": _data(event),
     }
-    return json.dumps(envelope, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def event_of(row: Any) -> CallbackEvent:
+    """
+    The event as the provider reads it: what was known when it happened, not what is known now.
+
+    Args:
+        row: Of the feed and the message: ``type``, ``sequence``, ``occurred_at``, ``status``, ``reason`` and ``facts``;
+            ``id``, ``message_id``, ``lane``, ``test_type``, ``destination_masked`` and ``metadata``.
+    """
+    facts = row.facts
+    meaning = meaning_of(row.reason)
+    return CallbackEvent(
+        type=row.type,
+        timestamp=row.occurred_at,
+        sequence=row.sequence,
+        id=row.id,
+        message_id=row.message_id,
+        message_type=row.test_type or row.lane,
+        is_test=row.test_type is not None,
+        status=row.status,
+        reason=row.reason,
+        retryable=meaning is not None and meaning.retryable,
+        party=None if meaning is None else meaning.party,
+        destination=row.destination_masked,
+        attempts=facts["attempts"],
+        session_id=facts["sessionId"],
+        answered_at=_moment(facts.get("answeredAt")),
+        ended_at=_moment(facts.get("endedAt")),
+        duration_s=facts.get("durationSeconds"),
+        heard=facts.get("heard"),
+        key_pressed=facts.get("keyPressed"),
+        mos=(facts.get("quality") or {}).get("mos"),
+        metadata=row.metadata,
+    )
 
 
 def headers(webhook_id: str, body: bytes, *, secrets: Sequence[str], at: datetime) -> dict[str, str]:
@@ -151,3 +191,7 @@ def _data(event: CallbackEvent) -> dict[str, Any]:
 
 def _time(moment: datetime | None) -> str | None:
     return None if moment is None else rfc3339(moment)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else parse_time(text)

@@ -190,6 +190,9 @@ def event_type(status: Status) -> str:
 #: What an endpoint hears unless it subscribes to more.
 FINAL_EVENT_TYPES: Final = (*sorted(event_type(status) for status in FINALS), CORRECTED)
 
+#: All that an endpoint may subscribe to.
+EVENT_TYPES: Final = (*sorted(event_type(status) for status in REPORTED | PROGRESS), CORRECTED)
+
 
 @dataclass(frozen=True, slots=True)
 class Move:

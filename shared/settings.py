@@ -185,6 +185,12 @@ class Settings(SettingsRules):
         ("5", "30", "120", "600", "1800", "7200", "18000", "36000", "86400"),
         description="Seconds before each further try of a failed callback; then it is parked.",
     )
+    endpoint_failing_seconds: float = Field(
+        432000,
+        gt=0,
+        description="An endpoint that failed at every try for so long is disabled, and what waits there is parked;"
+        " that is announced after 50, 70 and 90 %.",
+    )
     hold_after_failover: bool = Field(
         True,
         description="Hold back what a PostgreSQL that was promoted may have forgotten to be dialled; "

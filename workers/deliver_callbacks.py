@@ -12,19 +12,17 @@ from typing import Final
 import structlog
 import tenacity
 
-from shared import callback, failpoints, jobs
+from shared import callback, callback_post, failpoints, jobs
 from shared.db.database import DatabaseAway
 from shared.db.group_commit import Bounds, GroupCommitter
 from shared.db.queries import callbacks
 from shared.errors import ForbiddenAddress, NotSent, UpstreamError
-from shared.http import Limits, Reply, prepare
+from shared.http import Reply
 from shared.lifecycle import CallbackState
-from shared.reasons import meaning_of
 from shared.rest import Rest
 from shared.retry_policy import next_callback_at
 from shared.sealing import Unsealable
 from shared.services import Services, callback_schedule
-from shared.times import parse_time
 from workers.callback_lines import Lines
 from workers.senders import Senders
 from workers.single_flight import SingleFlight
@@ -40,8 +38,6 @@ _RECORD_S: Final = 3
 #: Above 500 callbacks a second claims come at this distance, in seconds.
 _REST_ROW_S: Final = 0.002
 _REST_S: Final = 0.05
-_REPLY_BYTES: Final = 16 * 1024
-_KEPT_REPLY: Final = 1024  # characters shown to the provider
 _GONE: Final = 410
 _WAIT_HEEDED: Final = (429, 503)
 
@@ -55,12 +51,7 @@ class DeliverCallbacks:
         self._services = services
         settings = services.settings
         self.senders = Senders("callback", settings.callback_senders)
-        self._limits = Limits(
-            connect_s=settings.callback_connect_seconds,
-            read_s=settings.callback_timeout_seconds,
-            total_s=settings.callback_timeout_seconds,
-            max_body=_REPLY_BYTES,
-        )
+        self._limits = callback_post.limits_of(settings)
         # A first try that does not connect, then a whole one, then its record.
         self._lease_s = _IN_HAND_S + self._limits.connect_s + self._limits.total_s + _RECORD_S
         self._schedule = callback_schedule(settings)
@@ -169,7 +160,7 @@ class DeliverCallbacks:
         error: str | None = None
         try:
             reply = self._post(claimed)
-            error = None if 200 <= reply.status < 300 else f"http_{reply.status}"
+            error = callback_post.error_of(reply)
         except UpstreamError as failure:
             error = failure.reason
         except (Unsealable, ValueError, LookupError, TypeError) as failure:
@@ -180,15 +171,13 @@ class DeliverCallbacks:
         return self._delivery(claimed, reply, error, elapsed_ms)
 
     def _post(self, claimed: callbacks.ClaimedCallback) -> Reply:
-        unseal = partial(self._services.sealer.unseal, row=claimed.endpoint_id)
         sealed = (claimed.secret,) if claimed.old_secret is None else (claimed.secret, claimed.old_secret)
-        body = callback.body(event_of(claimed))
-        secrets = [unseal(one).decode() for one in sealed]
-        headers = callback.headers(claimed.event_id, body, secrets=secrets, at=datetime.now(UTC))
-        template = prepare("POST", claimed.url)
+        body = callback.body(callback.event_of(claimed))
+        sealer, endpoint_id = self._services.sealer, claimed.endpoint_id
+        headers = callback_post.signed(sealer, endpoint_id, sealed, claimed.event_id, body, datetime.now(UTC))
+        send = callback_post.ready(self._services.callbacks_edge, self._limits, claimed.url, body, headers)
 
         failpoints.hit("callback.before_post")
-        send = partial(self._services.callbacks_edge.send, template, body, headers=headers, limits=self._limits)
         failed: list[NotSent] = []
         try:
             return send()
@@ -219,7 +208,7 @@ class DeliverCallbacks:
             elapsed_ms=elapsed_ms,
             http_status=None if reply is None else reply.status,
             error=error,
-            reply=_readable(reply.body) if reply is not None and error is not None else None,
+            reply=callback_post.readable(reply.body) if reply is not None and error is not None else None,
             disables=reply is not None and reply.status == _GONE,
         )
 
@@ -250,45 +239,6 @@ class DeliverCallbacks:
 
 def _may_connect_now(error: BaseException) -> bool:
     return isinstance(error, NotSent) and not isinstance(error, ForbiddenAddress)
-
-
-def event_of(claimed: callbacks.ClaimedCallback) -> callback.CallbackEvent:
-    """The event as the provider reads it: what was known when it happened, not what is known now."""
-    facts = claimed.facts
-    meaning = meaning_of(claimed.reason)
-    return callback.CallbackEvent(
-        type=claimed.type,
-        timestamp=claimed.occurred_at,
-        sequence=claimed.sequence,
-        id=claimed.id,
-        message_id=claimed.message_id,
-        message_type=claimed.test_type or claimed.lane,
-        is_test=claimed.test_type is not None,
-        status=claimed.status,
-        reason=claimed.reason,
-        retryable=meaning is not None and meaning.retryable,
-        party=None if meaning is None else meaning.party,
-        destination=claimed.destination_masked,
-        attempts=facts["attempts"],
-        session_id=facts["sessionId"],
-        answered_at=_moment(facts.get("answeredAt")),
-        ended_at=_moment(facts.get("endedAt")),
-        duration_s=facts.get("durationSeconds"),
-        heard=facts.get("heard"),
-        key_pressed=facts.get("keyPressed"),
-        mos=(facts.get("quality") or {}).get("mos"),
-        metadata=claimed.metadata,
-    )
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else parse_time(text)
-
-
-def _readable(body: bytes) -> str:
-    """The beginning of a reply as text that PostgreSQL can hold."""
-    text = body[: 4 * _KEPT_REPLY].decode("utf-8", "replace")[:_KEPT_REPLY]
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in text)
 
 
 def _retry_after_s(reply: Reply | None) -> float | None:

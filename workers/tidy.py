@@ -8,12 +8,19 @@ from typing import Final
 
 import structlog
 
-from shared.db.queries import endpoints, strays
+from shared.db.queries import endpoint_health, endpoints, strays
 from shared.services import Services
+from shared.times import rfc3339
 
 _EVERY_S: Final = 10
 #: In one go at most so many pages are purged; what is left is purged ten seconds later.
 _MOST_PAGES: Final = 20
+#: Callbacks that are parked at once.
+_PAGE: Final = 2000
+#: A deleted endpoint is forgotten so long after its last callbacks may be, in days: a call may be asked for a week
+#: ahead, and take its redials and its callbacks' tries.
+_SPARE_DAYS: Final = 30
+_DAY_S: Final = 86_400
 
 log = structlog.get_logger()
 
@@ -32,7 +39,7 @@ class Tidy:
             self()
 
     def __call__(self) -> None:
-        """Old callback secrets, and webhooks of no call of ours."""
+        """Old callback secrets, webhooks of no call of ours, endpoints that take nothing."""
         database, settings = self._services.database, self._services.settings
         if erased := database.run(endpoints.erase_old_secrets):
             log.info("old_callback_secrets_erased", endpoint_ids=erased)
@@ -50,3 +57,25 @@ class Tidy:
         for _ in range(_MOST_PAGES):
             if not database.run(partial(strays.purge, tried_s=settings.unmatched_event_seconds)):
                 break
+        self._endpoints()
+
+    def _endpoints(self) -> None:
+        """Announce that endpoints will be disabled, disable them, and park what waits there."""
+        database, settings = self._services.database, self._services.settings
+        limit_s = settings.endpoint_failing_seconds
+        for row in database.run(partial(endpoint_health.notice, limit_s=limit_s), alone=True):
+            log.warning(
+                "endpoint_failing",
+                endpoint_id=row.endpoint_id,
+                provider_id=row.provider_id,
+                percent=round(100 * row.share),
+                failing_since=rfc3339(row.failing_since),
+                disables_at=rfc3339(row.disables_at),
+            )
+        for row in database.run(partial(endpoint_health.disable, limit_s=limit_s)):
+            log.error("endpoint_disabled", endpoint_id=row.endpoint_id, provider_id=row.provider_id)
+        for _ in range(_MOST_PAGES):
+            if not database.run(partial(endpoint_health.park, page=_PAGE), alone=True):
+                break
+        keep_s = float((settings.retention_days + _SPARE_DAYS) * _DAY_S)
+        database.run(partial(endpoint_health.forget, keep_s=keep_s), alone=True)

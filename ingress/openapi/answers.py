@@ -101,17 +101,40 @@ class Keys(Told):
     data: list[Key]
 
 
+class LastAttempt(Told):
+    """What the last POST came to."""
+
+    at: Annotated[datetime, Field(description="Of successes in a row to about a minute.")]
+    delivered: bool
+    error: str | None
+
+
 class Endpoint(Told):
-    """Where callbacks go."""
+    """Where callbacks go, and how it fares; counts end at 5000."""
 
     id: EndpointId
     url: str
     events: list[str]
     created_at: datetime
-    failing_since: datetime | None
+    state: Literal["healthy", "failing", "disabled", "deleted"]
+    failing_since: Annotated[datetime | None, Field(description="Nothing was delivered since.")]
+    noticed_at: Annotated[datetime | None, Field(description="When it was last announced that it will be disabled.")]
+    disables_at: Annotated[datetime | None, Field(description="The first failure then or later disables it.")]
     disabled_at: datetime | None
     disabled_reason: str | None
+    deleted_at: datetime | None
     old_secret_until: datetime | None
+    last_attempt: LastAttempt | None
+    undelivered: Annotated[int, Field(description="Callbacks that are due or being sent.")]
+    oldest_undelivered_at: datetime | None
+    next_try_at: datetime | None
+    parked: Annotated[int, Field(description="Callbacks that were given up, until you recover them.")]
+
+
+class NewEndpoint(Endpoint):
+    """An endpoint that was made now; its secret is told this once."""
+
+    secret: Annotated[str, Field(pattern="^whsec_")]
 
 
 class Endpoints(Told):

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from ingress.call_request import CallRequest
+from shared.http.addresses import MAX_URL
 from shared.keys import LONGEST_NAME
-from shared.lifecycle import Mode
+from shared.lifecycle import EVENT_TYPES, Mode
 
 #: What the members of make-call mean; their rules are the model's.
 MEANINGS: Final[Mapping[str, str]] = {
@@ -104,6 +105,32 @@ class KeyTerms(Asked):
     mode: Annotated[Mode | None, Field(description="That of the asking key unless given.")] = None
     name: Annotated[str | None, Field(min_length=1, max_length=LONGEST_NAME)] = None
     expires_at: Annotated[datetime | None, Field(description="In the future; never unless given.")] = None
+
+
+#: An endpoint hears of final statuses and corrections unless it asks for something else.
+Events = Annotated[list[Annotated[str, Field(json_schema_extra={"enum": [*EVENT_TYPES]})]] | None, Field(min_length=1)]
+
+
+class EndpointTerms(Asked):
+    """Where callbacks are to go, and which."""
+
+    url: Annotated[str, Field(max_length=MAX_URL, description="A public https address.")]
+    events: Events = None
+
+
+class EndpointChange(Asked):
+    """What is to be different; at least one of both."""
+
+    url: Annotated[str | None, Field(max_length=MAX_URL)] = None
+    events: Events = None
+
+
+class RecoverTerms(Asked):
+    """Which parked callbacks: by when their events happened, from *since* on and before *until*."""
+
+    since: datetime
+    until: Annotated[datetime | None, Field(description="Now unless given.")] = None
+    dry_run: Annotated[bool | None, Field(description="Only count.")] = None
 
 
 class OktaProfile(BaseModel):

@@ -18,8 +18,7 @@ from ingress.openapi.operation import Operation
 from ingress.openapi.operations import OPERATIONS
 from ingress.openapi.told import Problem
 from ingress.problems import CODES
-from shared.lifecycle import CORRECTED as CORRECTED_EVENT
-from shared.lifecycle import FINALS, PROGRESS, REPORTED, event_type
+from shared.lifecycle import EVENT_TYPES
 
 PATH: Final = Path(__file__).with_name("openapi.json")
 _REF: Final = "#/components/schemas/{model}"
@@ -187,8 +186,7 @@ def _tell_meanings(call: dict[str, Any]) -> None:
 
 def _callbacks() -> dict[str, Any]:
     """By event type; which of them an endpoint gets, its subscription says."""
-    types = [*sorted(event_type(status) for status in FINALS | REPORTED | PROGRESS), CORRECTED_EVENT]
-    return {name: {"post": _callback(name)} for name in types}
+    return {name: {"post": _callback(name)} for name in EVENT_TYPES}
 
 
 def _callback(name: str) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 #: What any request may get: a bug of ours, and a body that does not come.
 ALWAYS: Final = ("internal_error", "request_timeout")
 KEYED: Final = (*ALWAYS, "unauthorized", "too_many_failures", "unavailable")
-_BODY: Final = ("invalid_json", "body_too_large", "unsupported_media_type", "overloaded")
-CALLS: Final = (*KEYED, *_BODY, "invalid_request")
+BODY: Final = ("invalid_json", "body_too_large", "unsupported_media_type", "overloaded")
+CALLS: Final = (*KEYED, *BODY, "invalid_request")
 #: What a message may be refused for, though its request is sound.
 REFUSALS: Final = (
     "prefix_quarantined", "message_id_reused", "country_not_allowed", "number_not_allowed", "quiet_hours",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from ingress.openapi import answers, asked
+from ingress.openapi.callback_operations import CALLBACK_OPERATIONS
 from ingress.openapi.message_operations import MESSAGES
 from ingress.openapi.operation import ALWAYS, CALLS, EIGHT_X_EIGHT, KEYED, Operation
-from ingress.openapi.parameters import AFTER, ENDPOINT, KEY, LIMIT, WEBHOOK_KIND
+from ingress.openapi.parameters import AFTER, KEY, LIMIT, WEBHOOK_KIND
 
 OPERATIONS: Final = (
     *MESSAGES,
@@ -75,23 +76,7 @@ OPERATIONS: Final = (
         answers={200: (answers.Key,)},
         errors=(*KEYED, "not_found", "key_in_use"),
     ),
-    Operation(
-        method="get",
-        path="/v1/endpoints",
-        name="listEndpoints",
-        summary="Where callbacks go.",
-        answers={200: (answers.Endpoints,)},
-        errors=(*KEYED, "forbidden"),
-    ),
-    Operation(
-        method="post",
-        path="/v1/endpoints/{id}/secret/rotate",
-        name="rotateSecret",
-        summary="Give an endpoint a new secret; the old one signs along for a day.",
-        parameters=(ENDPOINT,),
-        answers={200: (answers.RotatedSecret,)},
-        errors=(*KEYED, "forbidden", "not_found"),
-    ),
+    *CALLBACK_OPERATIONS,
     Operation(
         method="post",
         path="/api/webhooks/vca",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from shared.lifecycle import TYPES, Mode, Status
+from shared.lifecycle import TYPES, CallbackState, Mode, Status
 
 _MOST: Final = 200
 
@@ -29,9 +29,23 @@ def _several(name: str, description: str, items: dict[str, Any]) -> dict[str, An
 MESSAGE: Final = _path("id", "Our id of the message.", pattern="^msg_[0-9A-V]{26}$")
 KEY: Final = _path("id", "The key's id.", pattern="^key_[0-9A-V]{26}$")
 ENDPOINT: Final = _path("id", "The endpoint's id.", pattern="^ep_[0-9A-V]{26}$")
+DELIVERY: Final = _path("id", "The callback's id.", pattern="^cb_[0-9A-Za-z_]{1,64}$")
+STATE: Final = _query("state", "Those that stand there.", enum=[*CallbackState])
 WEBHOOK_KIND: Final = _path("kind", "Of webhook, as it was registered.", enum=["vss", "vcs", "vru", "vnu"])
 LIMIT: Final = _query("limit", "How many on a page.", type="integer", minimum=1, maximum=_MOST, default=50)
 AFTER: Final = _query("after", "The `next` of the page before.")
+FEED_QUERY: Final = (
+    _query("after", "The last sequence that you know.", type="integer", minimum=0, maximum=2**63 - 1, default=0),
+    LIMIT,
+    _query(
+        "wait",
+        "Seconds to wait for an event where there is none; when too many wait, the answer comes at once.",
+        type="integer",
+        minimum=0,
+        maximum=25,
+        default=0,
+    ),
+)
 MESSAGE_QUERY: Final = (
     _query("messageId", "One message, by your id; nothing else counts then.", minLength=1, maxLength=128),
     _several("status", "Those where it stands.", {"enum": [*Status]}),

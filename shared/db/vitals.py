@@ -34,6 +34,9 @@ SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS clock,
   strays.contradicting AS contradicting_events, strays.dropped AS dropped_events,
   (SELECT count(*) FROM (SELECT FROM webhook_inbox WHERE result = 'parked' LIMIT {_MOST}) p) AS parked_events,
   (SELECT count(*) FROM (SELECT FROM callbacks WHERE state = 'parked' LIMIT {_MOST}) p) AS parked_callbacks,
+  (SELECT count(*) FROM (SELECT FROM endpoints
+    WHERE failing_since IS NOT NULL AND disabled_at IS NULL AND warned_at >= failing_since LIMIT {_MOST}) f)
+    AS failing_endpoints,
   (SELECT EXTRACT(EPOCH FROM now() - max(beat_at))::float8 FROM heartbeats WHERE process LIKE 'sweeper%')
     AS sweeper_silent_s,
   (SELECT count(*) FROM (SELECT FROM quarantines WHERE released_at IS NULL AND until > now() LIMIT {_MOST}) q)

@@ -10,6 +10,7 @@ from tests.architecture.source import ROOT, modules, nodes
 #: What begins something, or changes nothing.
 BEGINNINGS = {
     "provider.create", "key.create", "suppression.add", "operator.add", "operator.sign_in", "operator.sign_in_failed",
+    "endpoint.create",
 }  # fmt: skip
 WRITER = "shared/db/queries/audit_log.py"
 

@@ -82,6 +82,7 @@ IMPURE_MODULES = {
 MACHINE_CLOCK = {
     "ingress/forecast.py",  # what it learnt is PostgreSQL's by the difference of the two clocks
     "ingress/intake.py",  # by default; the site gives it the forecast's
+    "ingress/trials.py",  # when a signature was made
     "shared/failpoints.py",  # the drills' own notes
     "shared/vitals.py",  # the difference of the two clocks
     "workers/deliver_callbacks.py",  # when a signature was made; a wait is a difference

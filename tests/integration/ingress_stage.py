@@ -68,7 +68,7 @@ class Stage:
     def _parts(self):
         site = self.site
         caches = site.providers, site.voices, site.forecast, site.intake.switches, site.guards
-        return *caches, site.spool, site.messages, site.events
+        return *caches, site.feeds, site.spool, site.messages, site.events
 
     def make_call(self, body, headers=None):
         return self.http.post("/api/make-call", json=body, headers=self.customer.headers | (headers or {}))

@@ -16,13 +16,13 @@ from deploy import fleet
 from deploy.demo.surroundings import environment_of
 from deploy.procfile import parse_procfile
 from shared import callback, jobs
+from shared.callback import event_of
 from shared.db import story
 from shared.db.queries import backlog, callbacks, dial
 from shared.lifecycle import Lane
 from shared.settings import Settings
 from shared.voice_api import pretence
 from tests.integration.worker_stage import PROVIDER, Stage, staged, vss
-from workers.deliver_callbacks import event_of
 from workers.pretend_calls import PretendCalls
 
 

@@ -170,13 +170,19 @@ WITH rows AS (
   SET elapsed_ms = r.elapsed_ms, http_status = r.http_status, error = r.error, reply = r.reply
   FROM rows r WHERE d.callback_id = r.callback_id AND d.number = r.number
 ), health AS (
-  SELECT endpoint_id, bool_or(state = 'done') AS is_well, bool_or(disables) AS is_gone FROM rows GROUP BY endpoint_id
+  SELECT endpoint_id, bool_or(state = 'done') AS is_well, bool_or(state <> 'done') AS has_failed,
+    bool_or(disables) AS is_gone, max(error) FILTER (WHERE state <> 'done') AS error
+  FROM rows GROUP BY endpoint_id
 ), endpoint AS (
   UPDATE endpoints e SET
     failing_since = CASE WHEN h.is_well THEN NULL ELSE COALESCE(e.failing_since, now()) END,
     disabled_at = CASE WHEN h.is_gone THEN COALESCE(e.disabled_at, now()) ELSE e.disabled_at END,
-    disabled_reason = CASE WHEN h.is_gone THEN 'answered 410 Gone' ELSE e.disabled_reason END
-  FROM health h WHERE e.endpoint_id = h.endpoint_id AND (h.is_gone OR h.is_well = (e.failing_since IS NOT NULL))
+    disabled_reason = CASE WHEN h.is_gone THEN 'answered 410 Gone' ELSE e.disabled_reason END,
+    last_success_at = CASE WHEN h.is_well THEN now() ELSE e.last_success_at END,
+    last_failure_at = CASE WHEN h.has_failed THEN now() ELSE e.last_failure_at END,
+    last_failure = CASE WHEN h.has_failed THEN h.error ELSE e.last_failure END
+  FROM health h WHERE e.endpoint_id = h.endpoint_id AND (h.is_gone OR h.has_failed OR e.failing_since IS NOT NULL
+    OR e.last_success_at IS NULL OR e.last_success_at < now() - interval '1 minute')
 ), closed AS (
   UPDATE callbacks c SET state = 'parked', due_at = NULL, finished_at = now()
   FROM health h WHERE h.is_gone AND c.endpoint_id = h.endpoint_id AND c.state IN ('due', 'sending')

@@ -14,15 +14,17 @@ OVERLAP_S: Final = 24 * 3600
 _LIST: Final = text("""
 SELECT e.endpoint_id, e.provider_id, p.name AS provider, e.url, e.event_types, e.created_at, e.disabled_at,
   e.disabled_reason, e.failing_since, CASE WHEN e.old_secret_until > now() THEN e.old_secret_until END
-    AS old_secret_until
+    AS old_secret_until,
+  e.last_success_at, e.last_failure_at, e.last_failure, CASE WHEN e.warned_at >= e.failing_since THEN e.warned_at END
+    AS warned_at
 FROM endpoints e JOIN providers p USING (provider_id)
-WHERE CAST(:provider_id AS text) IS NULL OR e.provider_id = :provider_id
+WHERE (CAST(:provider_id AS text) IS NULL OR e.provider_id = :provider_id) AND e.deleted_at IS NULL
 ORDER BY e.provider_id, e.endpoint_id
 """)
 
 
 def listed(connection: Connection, provider_id: str | None = None) -> list[dict[str, Any]]:
-    """Every endpoint, or one provider's, without secrets."""
+    """Every endpoint, or one provider's, without secrets; not those that were deleted."""
     return [dict(row._asdict()) for row in connection.execute(_LIST, {"provider_id": provider_id})]
 
 
@@ -47,7 +49,8 @@ class Rotated:
 _ROTATE: Final = text("""
 WITH was AS (
   SELECT endpoint_id, secret, old_secret, old_secret_until FROM endpoints
-  WHERE endpoint_id = :id AND (CAST(:provider_id AS text) IS NULL OR provider_id = :provider_id) FOR UPDATE
+  WHERE endpoint_id = :id AND (CAST(:provider_id AS text) IS NULL OR provider_id = :provider_id)
+    AND deleted_at IS NULL FOR UPDATE
 )
 UPDATE endpoints e SET
   old_secret = CASE WHEN :at_once THEN NULL WHEN was.old_secret_until > now() THEN was.old_secret ELSE was.secret END,
@@ -118,7 +121,7 @@ def disable(connection: Connection, endpoint_id: str, reason: str) -> int | None
 
 _ENABLE: Final = text("""
 UPDATE endpoints SET disabled_at = NULL, disabled_reason = NULL, failing_since = NULL
-WHERE endpoint_id = :id AND disabled_at IS NOT NULL
+WHERE endpoint_id = :id AND disabled_at IS NOT NULL AND deleted_at IS NULL
 """)
 
 

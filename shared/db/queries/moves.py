@@ -63,7 +63,7 @@ asked AS (
          row_number() OVER (PARTITION BY provider_id ORDER BY event_id) AS place
   FROM moved m WHERE status = ANY ({_listed(REPORTED)}) OR status = ANY ({_listed(PROGRESS)})
     AND EXISTS (SELECT FROM endpoints e
-      WHERE e.provider_id = m.provider_id AND 'message.' || m.status = ANY (e.event_types))
+      WHERE e.provider_id = m.provider_id AND e.deleted_at IS NULL AND 'message.' || m.status = ANY (e.event_types))
 ), numbering AS (
   SELECT provider_id FROM providers WHERE provider_id IN (SELECT provider_id FROM told)
   ORDER BY provider_id FOR NO KEY UPDATE
@@ -82,8 +82,8 @@ asked AS (
       AS callback_id, t.event_id, t.id, t.provider_id, t.lane, t.status, t.was, t.reason, t.place, t.message_id, t.type,
     t.facts, t.test_type, t.destination_masked, t.metadata, e.endpoint_id, e.url, e.secret, {OLD_SECRET},
     e.disabled_at IS NOT NULL AS is_disabled, {{taken}} AS is_taken
-  FROM told t JOIN endpoints e ON e.provider_id = t.provider_id AND t.type = ANY (e.event_types)
-    AND (t.endpoint_id IS NULL OR e.endpoint_id = t.endpoint_id)
+  FROM told t JOIN endpoints e ON e.provider_id = t.provider_id AND e.deleted_at IS NULL
+    AND t.type = ANY (e.event_types) AND (t.endpoint_id IS NULL OR e.endpoint_id = t.endpoint_id)
 ), written AS (
   INSERT INTO callbacks (callback_id, event_id, endpoint_id, message_id, attempts, state, due_at, finished_at)
   SELECT callback_id, event_id, endpoint_id, id, is_taken::int,

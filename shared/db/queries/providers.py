@@ -33,8 +33,10 @@ class KeyOwner:
 _OWNER: Final = """
 SELECT p.provider_id, p.countries, p.number_limits, p.messages_per_minute, p.prefix_per_hour, p.quiet_hours,
   p.quiet_alerts, p.detection,
-  ARRAY(SELECT url FROM endpoints e WHERE e.provider_id = p.provider_id ORDER BY endpoint_id) AS urls,
-  ARRAY(SELECT endpoint_id FROM endpoints e WHERE e.provider_id = p.provider_id ORDER BY endpoint_id) AS endpoint_ids
+  ARRAY(SELECT url FROM endpoints e WHERE e.provider_id = p.provider_id AND e.deleted_at IS NULL
+    ORDER BY endpoint_id) AS urls,
+  ARRAY(SELECT endpoint_id FROM endpoints e WHERE e.provider_id = p.provider_id AND e.deleted_at IS NULL
+    ORDER BY endpoint_id) AS endpoint_ids
 """
 
 
@@ -126,7 +128,8 @@ def list_providers(connection: Connection) -> list[dict[str, Any]]:
         SELECT p.provider_id, p.name, p.countries, p.created_at, p.disabled_at,
           ARRAY(SELECT key_id FROM api_keys k WHERE k.provider_id = p.provider_id AND k.revoked_at IS NULL
             ORDER BY key_id) AS keys,
-          ARRAY(SELECT url FROM endpoints e WHERE e.provider_id = p.provider_id ORDER BY url) AS endpoints
+          ARRAY(SELECT url FROM endpoints e WHERE e.provider_id = p.provider_id AND e.deleted_at IS NULL
+            ORDER BY url) AS endpoints
         FROM providers p ORDER BY p.created_at, p.provider_id
         """)
     )

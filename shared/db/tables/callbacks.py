@@ -54,6 +54,7 @@ CALLBACKS: Final = Table(
     CheckConstraint(f"state IN ({listed(CallbackState)})", name="state"),
     CheckConstraint(f"(due_at IS NOT NULL) = ({_OPEN_CALLBACK})", name="due"),
     Index("callbacks_due_idx", "endpoint_id", "due_at", postgresql_where=text(_OPEN_CALLBACK)),
+    Index("callbacks_given_up_idx", "endpoint_id", "event_id", postgresql_where=text("state = 'parked'")),
     Index("callbacks_parked_idx", "finished_at", postgresql_where=text("state = 'parked'")),
 )
 

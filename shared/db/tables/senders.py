@@ -15,7 +15,6 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
-    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -68,9 +67,20 @@ ENDPOINTS: Final = Table(
     Column("event_types", ARRAY(Text), nullable=False),
     moment("disabled_at"),
     words("disabled_reason", required=False),
-    moment("failing_since"),
+    moment("failing_since"),  # nothing was delivered since then
+    moment("last_success_at"),  # to about a minute; exact after a failure
+    moment("last_failure_at"),
+    words("last_failure", required=False),
+    moment("warned_at"),  # of being disabled; counts while it is later than failing_since
+    moment("deleted_at"),  # what was sent there stays to be read
     moment("created_at", stamped=True),
-    UniqueConstraint("provider_id", "url"),
     CheckConstraint("(old_secret IS NULL) = (old_secret_until IS NULL)", name="rotation"),
+    Index("endpoints_live_idx", "provider_id", "url", unique=True, postgresql_where=text("deleted_at IS NULL")),
+    Index(
+        "endpoints_failing_idx",
+        "failing_since",
+        postgresql_where=text("failing_since IS NOT NULL AND disabled_at IS NULL"),
+    ),
+    Index("endpoints_deleted_idx", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     Index("endpoints_rotation_idx", "old_secret_until", postgresql_where=text("old_secret_until IS NOT NULL")),
 )
