@@ -25,6 +25,7 @@ from ingress.problems import Problem
 from ingress.reports import report_routes
 from ingress.site import Site
 from ingress.suppressions import suppression_routes
+from ingress.templates import template_routes
 from ingress.webhooks import shown_path, webhook_routes
 from shared.db.database import is_away
 
@@ -41,6 +42,7 @@ _ROUTES: Final = (
     outcome_routes,
     suppression_routes,
     key_routes,
+    template_routes,
     webhook_routes,
     health_routes,
     metric_routes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -23,6 +24,9 @@ from shared.times import parse_time
 MAX_PLAYS: Final = 3
 #: What the demo advertised: accepted, clamped, and told.
 _MAX_REPETITION: Final = 10
+_MOST_VARIABLES: Final = 20
+_LONGEST_VARIABLE: Final = 200
+_VARIABLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
 def _time(value: Any) -> datetime:
@@ -39,6 +43,18 @@ def _pairs(value: dict[str, str]) -> dict[str, str]:
         raise PydanticCustomError("metadata", "may have at most 10 pairs")
     if any(not 1 <= len(name) <= 40 or len(text) > 500 for name, text in value.items()):
         raise PydanticCustomError("metadata", "names have 1 to 40 characters, values at most 500")
+    return value
+
+
+def _variables(value: dict[str, str]) -> dict[str, str]:
+    if len(value) > _MOST_VARIABLES or not all(_VARIABLE.fullmatch(name) for name in value) or "code" in value:
+        raise PydanticCustomError(
+            "variables",
+            f"may have at most {_MOST_VARIABLES}, named as in the template by letters, digits and _; code is a member"
+            " of its own",
+        )
+    if any(not 1 <= len(text) <= _LONGEST_VARIABLE or "{" in text or "}" in text for text in value.values()):
+        raise PydanticCustomError("variables", f"must be texts of 1 to {_LONGEST_VARIABLE} characters without braces")
     return value
 
 
@@ -62,7 +78,9 @@ class CallRequest(BaseModel):
 
     messageId: Annotated[str, StringConstraints(min_length=1, max_length=128)]  # noqa: N815
     customerPhone: Annotated[str, StringConstraints(min_length=1, max_length=40)]  # noqa: N815
-    message: Annotated[str, StringConstraints(min_length=1)]
+    message: Annotated[str, StringConstraints(min_length=1)] | None = None
+    template: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(@[1-9][0-9]{0,3})?$")] | None = None
+    variables: Annotated[dict[str, str], AfterValidator(_variables)] = Field(default_factory=dict)
     repetition: int = Field(2, ge=1, le=_MAX_REPETITION)
     type: Literal["otp", "alert", "notification"] = "otp"
     ttlSeconds: int | None = Field(None, ge=15, le=86400)  # noqa: N815
@@ -93,6 +111,7 @@ def _members(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
+_NO_TEXT: Final = MemberError("message", "is required, or a template")
 #: By path of the object they stand in.
 _MEMBERS: Final = {"": _members(CallRequest), "redial": _members(Redial)}
 #: pydantic's words, where a plainer one serves the reader better.
@@ -109,6 +128,7 @@ _WORDS: Final = {
     "finite_number": "must be a finite number",
 }
 _PATTERNS: Final = {
+    "template": "must be the name of a template of yours, with @ and a version or without",
     "code": "must be 3 to 12 digits or letters A to Z",
     "language": "must be a BCP 47 language tag such as en-US",
     "voice": "must be the code of an 8x8 speech profile such as en-US-BenjaminRUS",
@@ -120,10 +140,18 @@ def check(body: Any) -> CallRequest | list[MemberError]:
     if not isinstance(body, dict):
         return [MemberError("", "the body must be a JSON object")]
     try:
-        return CallRequest.model_validate(body)
+        call = CallRequest.model_validate(body)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=True, include_input=False)
-        return [MemberError(_path(item["loc"]), _sentence(dict(item))) for item in found[:MOST_ERRORS]]
+        wrong = [MemberError(_path(item["loc"]), _sentence(dict(item))) for item in found[:MOST_ERRORS]]
+        lacks_text = body.get("message") is None and body.get("template") is None
+        return [*wrong, _NO_TEXT][:MOST_ERRORS] if lacks_text else wrong
+    if call.message is None and call.template is None:
+        return [_NO_TEXT]
+    if call.message is not None and (call.template is not None or call.variables):
+        member = "variables" if call.template is None else "template"
+        return [MemberError(member, "cannot come together with message")]
+    return call
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -111,10 +111,11 @@ class Intake:
         )
 
     def _text(self, call: CallRequest, errors: _Errors, warnings: list[str]) -> str:
-        if len(call.message) > self.settings.message_max_length:
+        said = call.message or ""
+        if len(said) > self.settings.message_max_length:
             errors.add("message", f"may have at most {self.settings.message_max_length} characters")
             return ""
-        cleaned, removed = speech.sanitise(call.message)
+        cleaned, removed = speech.sanitise(said)
         warnings += [f"message: {sentence}" for sentence in removed]
         if not cleaned:
             errors.add("message", "has nothing that can be spoken")

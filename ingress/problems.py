@@ -30,6 +30,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "not_reportable": (409, "This message has no outcome yet"),
     "message_id_reused": (409, "This messageId was used for another request"),
     "too_many_keys": (409, "There are as many keys as there may be"),
+    "too_many_templates": (409, "There are as many templates as there may be"),
     "key_in_use": (409, "This key is the one that asks"),
     "endpoint_exists": (409, "There is an endpoint with this URL"),
     "too_many_endpoints": (409, "There are as many endpoints as there may be"),

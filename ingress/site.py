@@ -10,6 +10,7 @@ from typing import Final
 from ingress.auth import ProviderAuth, WebhookAuth
 from ingress.cache import Refreshed
 from ingress.feeds import Feeds
+from ingress.filling import Templates
 from ingress.forecast import Forecast
 from ingress.guards import Guards, build_guards
 from ingress.intake import Intake
@@ -51,6 +52,7 @@ class Site:
     voices: Refreshed[Voices]
     forecast: Forecast
     guards: Guards
+    templates: Templates
 
     @property
     def settings(self) -> Settings:
@@ -98,6 +100,7 @@ def build_site(services: Services) -> Site:
         ),
         forecast=forecast,
         guards=build_guards(services, forecast.now),
+        templates=Templates(database),
     )
 
 

@@ -101,6 +101,7 @@ def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage | _Refusal | Prob
         return Problem("body_too_large", f"One call may have at most {bodies.CALL_LIMIT} bytes.")
     try:
         call = site.intake.read(body)
+        call = site.templates.fill(call, owner)
     except Problem as problem:
         return problem
     fingerprint = site.intake.fingerprint(body, owner.mode)

@@ -87,6 +87,11 @@ def placeholders(message: str) -> tuple[str, ...]:
     return tuple(_PLACEHOLDER.findall(message))
 
 
+def filled(message: str, variables: Mapping[str, str]) -> str:
+    """Put each variable where its name stands in braces; what has no variable stays as it is."""
+    return _PLACEHOLDER.sub(lambda place: variables.get(place[1], place[0]), message)
+
+
 def spell(code: str, language: str) -> str:
     """
     Set a code so that it is spoken one character at a time; 8x8 has no markup that would do it.

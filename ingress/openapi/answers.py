@@ -292,3 +292,27 @@ class OktaRefusal(OktaAnswer):
     """Nothing was stored: Okta's own provider takes over."""
 
     error: OktaError
+
+
+class Template(Told):
+    """A version of a text that is kept by name."""
+
+    name: str
+    version: Annotated[int, Field(ge=1)]
+    text: str
+    language: str | None
+    variables: Annotated[list[str], Field(description="What `variables` must have for it.")]
+    takes_code: Annotated[bool, Field(description="It has a place for `code`.")]
+    created_at: datetime
+
+
+class TemplateStory(Template):
+    """The newest version, and all."""
+
+    versions: list[Template]
+
+
+class Templates(Told):
+    """The provider's templates."""
+
+    data: list[Template]

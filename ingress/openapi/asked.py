@@ -18,7 +18,9 @@ from shared.lifecycle import EVENT_TYPES, Mode
 MEANINGS: Final[Mapping[str, str]] = {
     "messageId": "Yours, unique for ever: the same request again gets the same answer and no second call.",
     "customerPhone": "In international form, in a country that you may call.",
-    "message": "The text; control characters and markup are taken out.",
+    "message": "The text; control characters and markup are taken out. This or template is required.",
+    "template": "Instead of a message: a template of yours, such as login or, in this version for ever, login@3.",
+    "variables": "Fill the template's places: texts without braces, by name.",
     "repetition": "How often it is spoken; 4 to 10 become 3, with a warning.",
     "type": "Queue, lifetime and redials: an otp lives 120 s, an alert 30 minutes, a notification 4 hours.",
     "ttlSeconds": "Speech must have begun by then; not together with expiresAt.",
@@ -97,6 +99,13 @@ class NumberToFree(Asked):
     """A number that may be called again."""
 
     number: Annotated[str, Field(description="In international form.", examples=["+6581230009"])]
+
+
+class TemplateText(Asked):
+    """A text with places in braces for variables, and one for {code}."""
+
+    text: Annotated[str, Field(min_length=1, description="As long as a message may be.")]
+    language: Annotated[str | None, Field(description="Where the message names none.")] = None
 
 
 class KeyTerms(Asked):

@@ -9,6 +9,7 @@ from ingress.openapi.callback_operations import CALLBACK_OPERATIONS
 from ingress.openapi.message_operations import MESSAGES
 from ingress.openapi.operation import ALWAYS, CALLS, EIGHT_X_EIGHT, KEYED, Operation
 from ingress.openapi.parameters import AFTER, KEY, LIMIT, WEBHOOK_KIND
+from ingress.openapi.template_operations import TEMPLATES
 
 OPERATIONS: Final = (
     *MESSAGES,
@@ -77,6 +78,7 @@ OPERATIONS: Final = (
         errors=(*KEYED, "not_found", "key_in_use"),
     ),
     *CALLBACK_OPERATIONS,
+    *TEMPLATES,
     Operation(
         method="post",
         path="/api/webhooks/vca",

@@ -27,6 +27,7 @@ def _several(name: str, description: str, items: dict[str, Any]) -> dict[str, An
 
 
 MESSAGE: Final = _path("id", "Our id of the message.", pattern="^msg_[0-9A-V]{26}$")
+TEMPLATE: Final = _path("name", "The template's name.", pattern="^[a-z0-9][a-z0-9_-]{0,63}$")
 KEY: Final = _path("id", "The key's id.", pattern="^key_[0-9A-V]{26}$")
 ENDPOINT: Final = _path("id", "The endpoint's id.", pattern="^ep_[0-9A-V]{26}$")
 DELIVERY: Final = _path("id", "The callback's id.", pattern="^cb_[0-9A-Za-z_]{1,64}$")

@@ -58,7 +58,12 @@ def ask(stage, method, path, rule, headers):
 
 def path_of(rule, message_id, customer):
     """The rule with ids of *customer* in it."""
-    ids = {"messages": message_id, "keys": customer.key_id, "endpoints": customer.endpoint_id}
+    ids = {
+        "templates": "a-template",
+        "messages": message_id,
+        "keys": customer.key_id,
+        "endpoints": customer.endpoint_id,
+    }
     kind = rule.split("/")[2] if "<" in rule else ""
     return "/".join(ids[kind] if part.startswith("<") else part for part in rule.split("/"))
 

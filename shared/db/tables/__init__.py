@@ -23,7 +23,7 @@ from shared.db.tables.operations import (
     VOICES,
 )
 from shared.db.tables.past import DAILY_TOTALS, PAST_MESSAGES
-from shared.db.tables.senders import API_KEYS, ENDPOINTS, PROVIDERS
+from shared.db.tables.senders import API_KEYS, ENDPOINTS, PROVIDERS, TEMPLATES
 
 __all__ = [
     "API_KEYS",
@@ -55,6 +55,7 @@ __all__ = [
     "SUBACCOUNTS",
     "SUPPRESSIONS",
     "TALLIES",
+    "TEMPLATES",
     "VOICES",
     "WEBHOOK_INBOX",
 ]

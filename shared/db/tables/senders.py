@@ -84,3 +84,15 @@ ENDPOINTS: Final = Table(
     Index("endpoints_deleted_idx", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     Index("endpoints_rotation_idx", "old_secret_until", postgresql_where=text("old_secret_until IS NOT NULL")),
 )
+
+TEMPLATES: Final = Table(
+    "templates",
+    METADATA,
+    Column("provider_id", ForeignKey("providers.provider_id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),  # 1, 2, 3, ...; none is ever another text
+    words("text"),  # a passcode comes with the message that is made of it, never here
+    words("language", required=False),
+    moment("deleted_at"),
+    moment("created_at", stamped=True),
+)
