@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 import structlog
-from flask import Flask, Response, request
+from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ingress.deliveries import delivery_routes
@@ -32,6 +35,20 @@ _BY_STATUS = {
     413: "body_too_large",
     415: "unsupported_media_type",
 }
+#: What belongs together, each on a blueprint of its own.
+_ROUTES: Final[tuple[Callable[[Site], Blueprint], ...]] = (
+    make_call_routes,
+    message_routes,
+    endpoint_routes,
+    delivery_routes,
+    event_routes,
+    outcome_routes,
+    suppression_routes,
+    key_routes,
+    webhook_routes,
+    health_routes,
+    metric_routes,
+)
 
 
 def create_app(site: Site) -> Flask:
@@ -40,17 +57,8 @@ def create_app(site: Site) -> Flask:
     app.url_map.merge_slashes = False  # redirects would be pages of HTML, with a URL that the sender made up
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nobody asks, and each method more is one more to guard
     app.config[TRUSTED_PROXIES] = site.settings.trusted_proxies
-    app.register_blueprint(make_call_routes(site))
-    app.register_blueprint(message_routes(site))
-    app.register_blueprint(endpoint_routes(site))
-    app.register_blueprint(delivery_routes(site))
-    app.register_blueprint(event_routes(site))
-    app.register_blueprint(outcome_routes(site))
-    app.register_blueprint(suppression_routes(site))
-    app.register_blueprint(key_routes(site))
-    app.register_blueprint(webhook_routes(site))
-    app.register_blueprint(health_routes(site))
-    app.register_blueprint(metric_routes(site))
+    for routes in _ROUTES:
+        app.register_blueprint(routes(site))
     app.register_blueprint(inventory_routes())
     if site.settings.dashboard_enabled:
         from ingress.dashboard.mount import dashboard_routes

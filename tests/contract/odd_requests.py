@@ -50,8 +50,8 @@ IDS = (
     "a" * 3000,
 )
 QUERIES = (
-    "status", "type", "mode", "country", "since", "until", "last4", "limit", "after", "messageId", "x", "", "%00",
-    "after[]",
+    "status", "type", "mode", "country", "since", "until", "last4", "limit", "after", "messageId", "wait", "state",
+    "x", "", "%00", "after[]",
 )  # fmt: skip
 QUERY_VALUES = (
     "", "0", "1", "200", "201", "-1", "1e3", "0" * 5000 + "1", "000000001" + "9" * 5000, "1" * 5000, "%D9%A1", "%00",
@@ -61,9 +61,9 @@ QUERY_VALUES = (
 )  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "get")
 PATHS = (
-    "/api/make-call", "/api/make-calls", "/v1/messages", "/v1/suppressions", "/v1/keys", "/v1/endpoints", "/healthz",
-    "/metrics", "/openapi.json", "/api/webhooks/vca", "/api/webhooks/vss", "/", "/api", "//", "/api/make-call/", "/v1",
-    "/v1/messages/", "/api/webhooks/vxx", "/%00", "/%ff", "/v1/../healthz", "/static/x", "/api//make-call",
+    "/api/make-call", "/api/make-calls", "/v1/messages", "/v1/suppressions", "/v1/keys", "/v1/endpoints", "/v1/events",
+    "/healthz", "/metrics", "/openapi.json", "/api/webhooks/vca", "/api/webhooks/vss", "/", "/api", "//", "/api/make-call/",
+    "/v1", "/v1/messages/", "/api/webhooks/vxx", "/%00", "/%ff", "/v1/../healthz", "/static/x", "/api//make-call",
 )  # fmt: skip
 
 
@@ -116,7 +116,15 @@ class Oddities:
         """Any other route, or none."""
         headers = self.provider | {"Content-Type": "application/json"}
         draw = self.random.choice(
-            (self._query, self._batch, self._outcome, self._suppression, self._key, self._nowhere)
+            (
+                self._query,
+                self._batch,
+                self._outcome,
+                self._suppression,
+                self._key,
+                self._endpoint,
+                self._nowhere,
+            )
         )
         method, target, body = draw()
         if self.random.random() < 0.05:
@@ -193,7 +201,17 @@ class Oddities:
 
     def _query(self):
         draw = self.random
-        path = draw.choice(("/v1/messages", "/v1/messages", "/v1/suppressions", f"/v1/messages/{draw.choice(IDS)}"))
+        id_ = draw.choice(IDS)
+        path = draw.choice(
+            (
+                "/v1/messages",
+                "/v1/messages",
+                "/v1/suppressions",
+                "/v1/events",
+                f"/v1/messages/{id_}",
+                f"/v1/endpoints/{id_}/deliveries",
+            )
+        )
         pairs = [f"{draw.choice(QUERIES)}={draw.choice(QUERY_VALUES)}" for _ in range(draw.choice((0, 1, 1, 2, 3)))]
         return "GET", f"{path}?{'&'.join(pairs)}".removesuffix("?"), b""
 
@@ -222,10 +240,25 @@ class Oddities:
             self._changed({"mode": "test", "name": "x", "expiresAt": None}, ("mode", "name", "expiresAt")),
         )
 
+    def _endpoint(self):
+        draw = self.random
+        id_ = draw.choice(IDS)
+        method, target = draw.choice(
+            (("POST", "/v1/endpoints"), ("PATCH", f"/v1/endpoints/{id_}"), ("POST", f"/v1/endpoints/{id_}/recover"))
+        )
+        if target.endswith("/recover"):
+            sound = {"since": "2026-01-01T00:00:00Z", "until": None, "dryRun": True}
+        else:
+            sound = {"url": f"https://fuzz.example/{draw.randrange(20)}", "events": ["message.failed"]}
+        return method, target, self._changed(sound, tuple(sound))
+
     def _nowhere(self):
         draw = self.random
         method, path = draw.choice(METHODS), draw.choice(PATHS)
         if draw.random() < 0.3:
-            kind, rest = draw.choice(("keys", "endpoints", "messages")), draw.choice(("", "/x", "/secret/rotate"))
+            kind, rest = (
+                draw.choice(("keys", "endpoints", "messages", "deliveries")),
+                draw.choice(("", "/x", "/secret/rotate", "/deliveries", "/resend")),
+            )
             path = f"/v1/{kind}/{draw.choice(IDS)}{rest}"
         return method, path, b"{}" if method in ("PUT", "PATCH") else b""

@@ -106,14 +106,14 @@ def length(body):
     return ("content-length", str(len(body)))
 
 
-@pytest.mark.parametrize("path", ["/api/make-call", "/api/webhooks/vca", "/healthz"])
+@pytest.mark.parametrize("path", ["/api/make-call", "/api/webhooks/vca", "/healthz", "/v1/events"])
 def test_what_is_short_is_answered_on_the_loop(path):
     status, headers, body = ask(scope(path, length(b"{}")), Protocol(b"{}"))
 
     assert (status, headers["x-thread"], body) == (202, threading.current_thread().name, b"{}")
 
 
-@pytest.mark.parametrize("path", ["/api/make-calls", "/v1/messages"])
+@pytest.mark.parametrize("path", ["/api/make-calls", "/v1/messages", "/v1/endpoints/x/test"])
 def test_what_is_long_or_rare_has_a_thread(path):
     assert ask(scope(path, length(b"{}")), Protocol(b"{}"))[1]["x-thread"].startswith("request")
 
