@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import structlog
-from flask import Flask, Response, request
+from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ingress.deliveries import delivery_routes
@@ -31,7 +32,14 @@ from shared.db.database import is_away
 
 log = structlog.get_logger()
 
-_ROUTES: Final = (
+_BY_STATUS = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
+#: What belongs together, each on a blueprint of its own.
+_ROUTES: Final[tuple[Callable[[Site], Blueprint], ...]] = (
     make_call_routes,
     okta_routes,
     message_routes,
@@ -47,12 +55,6 @@ _ROUTES: Final = (
     health_routes,
     metric_routes,
 )
-_BY_STATUS = {
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "body_too_large",
-    415: "unsupported_media_type",
-}
 
 
 def create_app(site: Site) -> Flask:

@@ -57,6 +57,7 @@ CALLBACK_OPERATIONS: Final = (
         body=asked.EndpointChange,
         answers={200: (answers.Endpoint,)},
         errors=(*_TERMS, "not_found", "endpoint_exists"),
+        example={"events": ["message.delivered", "message.no_answer", "message.busy"]},
     ),
     Operation(
         method="delete",
@@ -112,6 +113,7 @@ CALLBACK_OPERATIONS: Final = (
         body=asked.RecoverTerms,
         answers={200: (deliveries.Recovered,)},
         errors=(*_TERMS, "not_found", "endpoint_disabled"),
+        example={"since": "2026-10-05T00:00:00Z", "dryRun": True},
     ),
     Operation(
         method="post",

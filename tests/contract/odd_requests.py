@@ -50,8 +50,8 @@ IDS = (
     "a" * 3000,
 )
 QUERIES = (
-    "status", "type", "mode", "country", "since", "until", "last4", "limit", "after", "messageId", "x", "", "%00",
-    "after[]",
+    "status", "type", "mode", "country", "since", "until", "last4", "limit", "after", "messageId", "wait", "state",
+    "x", "", "%00", "after[]",
 )  # fmt: skip
 QUERY_VALUES = (
     "", "0", "1", "200", "201", "-1", "1e3", "0" * 5000 + "1", "000000001" + "9" * 5000, "1" * 5000, "%D9%A1", "%00",
@@ -61,8 +61,8 @@ QUERY_VALUES = (
 )  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "get")
 PATHS = (
-    "/api/make-call", "/api/make-calls", "/v1/messages", "/v1/messages.csv", "/v1/stats",
-    "/v1/suppressions", "/v1/keys", "/v1/endpoints", "/healthz",
+    "/api/make-call", "/api/make-calls", "/v1/messages", "/v1/messages.csv", "/v1/stats", "/v1/templates",
+    "/v1/suppressions", "/v1/keys", "/v1/endpoints", "/v1/events", "/healthz",
     "/metrics", "/openapi.json", "/api/webhooks/vca", "/api/webhooks/vss", "/", "/api", "//", "/api/make-call/", "/v1",
     "/v1/messages/", "/api/webhooks/vxx", "/%00", "/%ff", "/v1/../healthz", "/static/x", "/api//make-call",
 )  # fmt: skip
@@ -121,7 +121,17 @@ class Oddities:
         """Any other route, or none."""
         headers = self.provider | {"Content-Type": "application/json"}
         draw = self.random.choice(
-            (self._query, self._batch, self._outcome, self._okta, self._suppression, self._key, self._nowhere)
+            (
+                self._query,
+                self._batch,
+                self._outcome,
+                self._okta,
+                self._template,
+                self._suppression,
+                self._key,
+                self._endpoint,
+                self._nowhere,
+            )
         )
         method, target, body = draw()
         if self.random.random() < 0.05:
@@ -142,6 +152,7 @@ class Oddities:
             "repetition": draw.randint(1, 10), "type": draw.choice(("otp", "alert", "notification")), "ttlSeconds": 600,
             "code": "48A9", "language": "en-US", "speed": draw.choice((1, 0.5, 2.0)), "from": "+6531580001",
             "interruptible": True, "redial": {"maxAttempts": 3}, "scheduledAt": None, "metadata": {"order": "7"},
+            "template": "login", "variables": {"shop": "x"},
         }  # fmt: skip
         call |= {name: extra[name] for name in draw.sample(sorted(extra), draw.randint(0, 4))}
         if "{code}" in call["message"]:
@@ -198,8 +209,19 @@ class Oddities:
 
     def _query(self):
         draw = self.random
-        one = f"/v1/messages/{draw.choice(IDS)}"
-        path = draw.choice(("/v1/messages", "/v1/messages.csv", "/v1/stats", "/v1/suppressions", one, f"{one}/explain"))
+        id_ = draw.choice(IDS)
+        path = draw.choice(
+            (
+                "/v1/messages",
+                "/v1/messages.csv",
+                "/v1/stats",
+                f"/v1/messages/{id_}/explain",
+                "/v1/suppressions",
+                "/v1/events",
+                f"/v1/messages/{id_}",
+                f"/v1/endpoints/{id_}/deliveries",
+            )
+        )
         pairs = [f"{draw.choice(QUERIES)}={draw.choice(QUERY_VALUES)}" for _ in range(draw.choice((0, 1, 1, 2, 3)))]
         return "GET", f"{path}?{'&'.join(pairs)}".removesuffix("?"), b""
 
@@ -213,6 +235,11 @@ class Oddities:
         told = self.random.choice(("outcome", "outcome", "cancel"))
         target = f"/v1/messages/{self.random.choice(IDS)}/{told}"
         return "POST", target, self._changed({"verified": True}, ("verified",))
+
+    def _template(self):
+        name = self.random.choice(("login", "x" * 70, "A", "a%00b"))
+        sound = {"text": "Your {shop} code is {code}.", "language": "en-US"}
+        return self.random.choice(("PUT", "PUT", "DELETE")), f"/v1/templates/{name}", self._changed(sound, tuple(sound))
 
     def _okta(self):
         sound, draw = self._sound_call(), self.random
@@ -240,10 +267,25 @@ class Oddities:
             self._changed({"mode": "test", "name": "x", "expiresAt": None}, ("mode", "name", "expiresAt")),
         )
 
+    def _endpoint(self):
+        draw = self.random
+        id_ = draw.choice(IDS)
+        method, target = draw.choice(
+            (("POST", "/v1/endpoints"), ("PATCH", f"/v1/endpoints/{id_}"), ("POST", f"/v1/endpoints/{id_}/recover"))
+        )
+        if target.endswith("/recover"):
+            sound = {"since": "2026-01-01T00:00:00Z", "until": None, "dryRun": True}
+        else:
+            sound = {"url": f"https://fuzz.example/{draw.randrange(20)}", "events": ["message.failed"]}
+        return method, target, self._changed(sound, tuple(sound))
+
     def _nowhere(self):
         draw = self.random
         method, path = draw.choice(METHODS), draw.choice(PATHS)
         if draw.random() < 0.3:
-            kind, rest = draw.choice(("keys", "endpoints", "messages")), draw.choice(("", "/x", "/secret/rotate"))
+            kind, rest = (
+                draw.choice(("keys", "endpoints", "messages", "deliveries")),
+                draw.choice(("", "/x", "/secret/rotate", "/deliveries", "/resend")),
+            )
             path = f"/v1/{kind}/{draw.choice(IDS)}{rest}"
         return method, path, b"{}" if method in ("PUT", "PATCH") else b""

@@ -10,6 +10,8 @@ import pytest
 from ingress.openapi import document
 from ingress.openapi.operations import OPERATIONS
 from ingress.problems import CODES
+from shared.db.queries import moves
+from shared.lifecycle import Event, Move
 from tests.contract.fuzzing import Ledger, drawn
 from tests.contract.judge import Judge
 from tests.contract.odd_requests import Oddities
@@ -73,13 +75,48 @@ def test_every_example_is_taken(stage):
     examples = [one for one in OPERATIONS if one.example]
     assert examples
     for one in examples:
-        path = one.path.replace("{id}", stage.make_call(call()).get_json()["data"]["id"])
+        id_ = (
+            stage.customer.endpoint_id if "endpoints" in one.path else stage.make_call(call()).get_json()["data"]["id"]
+        )
+        path = one.path.replace("{id}", id_).replace("{name}", "login")
 
         reply = stage.http.open(path, method=one.method, json=one.example, headers=stage.customer.headers)
 
-        expected = {"reportOutcome": 409, "createKey": 201, "suppressNumber": 201, "createMessage": 202}
+        makes = ("createKey", "suppressNumber", "createEndpoint", "keepTemplate")
+        expected = {"reportOutcome": 409, "createMessage": 202} | dict.fromkeys(makes, 201)
         assert reply.status_code == expected.get(one.name, 200), reply.text
         assert judge.complaint(one.method, path, reply.status_code, lowered(reply), reply.data) is None
+
+
+def test_what_is_told_around_callbacks_is_as_documented(stage):
+    judge, http, customer = Judge(), stage.http, Customer(stage.services.database)
+    id_ = stage.make_call(call(), customer.headers).get_json()["data"]["id"]
+    stage.services.database.run(lambda c: moves.apply(c, [Move(id_, Event.CANCEL_ASKED)]))
+    (mine,) = stage.rows("SELECT callback_id, endpoint_id FROM callbacks WHERE message_id = :id LIMIT 1", id=id_)
+    own = f"/v1/endpoints/{mine.endpoint_id}"
+    stage.rows(
+        "UPDATE endpoints SET failing_since = now(), last_failure_at = now(), last_failure = 'timeout' RETURNING 1"
+    )
+    statement = "INSERT INTO delivery_attempts (callback_id, number, error) VALUES (:id, 1, 'timeout') RETURNING 1"
+    stage.rows(statement, id=mine.callback_id)
+
+    for method, path, body in (
+        ("GET", "/v1/events", None),
+        ("GET", "/v1/endpoints", None),
+        ("GET", own, None),
+        ("GET", f"{own}/deliveries", None),
+        ("POST", f"{own}/test", None),
+        ("POST", f"/v1/deliveries/{mine.callback_id}/resend", None),
+        ("DELETE", own, None),
+        ("GET", own, None),
+    ):
+        reply = http.open(path, method=method, json=body, headers=customer.headers)
+
+        assert reply.status_code == 200, (path, reply.text)
+        assert judge.complaint(method, path, 200, lowered(reply), reply.data) is None, path
+    stage.rows("UPDATE providers SET purged_sequence = 5 WHERE provider_id = :id RETURNING 1", id=customer.provider_id)
+    gone = http.get("/v1/events?after=1", headers=customer.headers)
+    assert judge.complaint("GET", "/v1/events", 410, lowered(gone), gone.data) is None
 
 
 def test_what_is_read_without_a_providers_key_is_as_documented(stage):

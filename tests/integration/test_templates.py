@@ -188,7 +188,9 @@ def test_each_change_is_in_the_audit_log(stage, customer):
     put(stage, customer, "hi", "Good day.")
     stage.http.delete("/v1/templates/hi", headers=customer.headers)
 
-    noted = stage.rows("SELECT action, before, after FROM audit_log WHERE actor = :id ORDER BY audit_id", id=customer.key_id)
+    noted = stage.rows(
+        "SELECT action, before, after FROM audit_log WHERE actor = :id ORDER BY audit_id", id=customer.key_id
+    )
     assert [tuple(row) for row in noted] == [
         ("template.put", {"version": 0}, {"version": 1}),
         ("template.put", {"version": 1}, {"version": 2}),

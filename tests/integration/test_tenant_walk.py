@@ -5,14 +5,15 @@ import hashlib
 import pytest
 from sqlalchemy import text
 
-from shared.db.queries import providers
+from shared.db.queries import moves, providers
 from shared.ids import new_id
+from shared.lifecycle import Event, Move
 from tests.integration.ingress_stage import SECRET, WEBHOOK_TOKEN, Customer, basic, call, is_problem, staged
 
 #: Open to all, or to whoever bears a secret that is no provider's.
 NO_PROVIDERS = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/api/webhooks/")
 #: What holds anything that is a provider's own.
-OWNED = ("messages", "api_keys", "endpoints", "suppressions")
+OWNED = ("messages", "api_keys", "endpoints", "suppressions", "feed_events")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,9 @@ def body_of(rule):
         },
         "/v1/suppressions": lambda: {"customerPhone": "+6581234599"},
         "/v1/messages/<id_>/outcome": lambda: {"verified": True},
+        "/v1/endpoints": lambda: {"url": "https://other.example/hook"},
+        "/v1/endpoints/<id_>": lambda: {"url": "https://other.example/mine", "events": ["message.failed"]},
+        "/v1/endpoints/<id_>/recover": lambda: {"since": "2026-01-01T00:00:00Z"},
     }
     return bodies.get(rule, dict)()
 
@@ -56,14 +60,17 @@ def ask(stage, method, path, rule, headers):
     return stage.http.open(path, method=method, json=json, headers=headers)
 
 
-def path_of(rule, message_id, customer):
+def end(stage, message_id):
+    """The message ends, and its provider is to be told; the id of the callback."""
+    stage.services.database.run(lambda c: moves.apply(c, [Move(message_id, Event.CANCEL_ASKED)]))
+    return stage.rows("SELECT callback_id FROM callbacks WHERE message_id = :id", id=message_id)[0].callback_id
+
+
+def path_of(stage, rule, message_id, customer):
     """The rule with ids of *customer* in it."""
-    ids = {
-        "templates": "a-template",
-        "messages": message_id,
-        "keys": customer.key_id,
-        "endpoints": customer.endpoint_id,
-    }
+    ids = {"messages": message_id, "keys": customer.key_id, "endpoints": customer.endpoint_id, "templates": "none"}
+    if found := stage.rows("SELECT callback_id FROM callbacks WHERE message_id = :id", id=message_id):
+        ids["deliveries"] = found[0].callback_id
     kind = rule.split("/")[2] if "<" in rule else ""
     return "/".join(ids[kind] if part.startswith("<") else part for part in rule.split("/"))
 
@@ -76,20 +83,22 @@ def belongings(stage, customer):
         return str({name: bytes(one) if isinstance(one, memoryview) else one for name, one in values.items()})
 
     mine = {"id": customer.provider_id}
+    callbacks = "SELECT c.* FROM callbacks c JOIN endpoints USING (endpoint_id) WHERE provider_id = :id"
     return {
         table: sorted(map(told, stage.rows(f"SELECT * FROM {table} WHERE provider_id = :id", **mine)))
         for table in OWNED
-    }
+    } | {"callbacks": sorted(map(told, stage.rows(callbacks, **mine)))}
 
 
 def test_no_route_shows_or_changes_what_is_another_providers(stage, routes):
     owner, other = stage.customer, Customer(stage.services.database)
     accepted = stage.make_call(call(messageId="the-owners-own")).get_json()["data"]
-    theirs = {accepted["id"], "the-owners-own", owner.provider_id, owner.key_id, owner.endpoint_id}
+    callback_id = end(stage, accepted["id"])
+    theirs = {accepted["id"], "the-owners-own", owner.provider_id, owner.key_id, owner.endpoint_id, callback_id}
     before = belongings(stage, owner)
 
     for method, rule in routes:
-        reply = ask(stage, method, path_of(rule, accepted["id"], owner), rule, other.headers)
+        reply = ask(stage, method, path_of(stage, rule, accepted["id"], owner), rule, other.headers)
 
         if "<" in rule:
             assert is_problem(reply, 404, "not_found"), (method, rule)
@@ -130,12 +139,13 @@ def keys_that_open_nothing(stage):
 def test_every_route_refuses_every_key_that_opens_nothing_and_changes_nothing(stage, routes):
     owner = stage.customer
     message_id = stage.make_call(call()).get_json()["data"]["id"]
+    end(stage, message_id)
     spoiled = keys_that_open_nothing(stage)
     before = belongings(stage, owner), stage.count("messages")
 
     for kind, headers in spoiled.items():
         for method, rule in routes:
-            reply = ask(stage, method, path_of(rule, message_id, owner), rule, headers)
+            reply = ask(stage, method, path_of(stage, rule, message_id, owner), rule, headers)
             assert is_problem(reply, 401, "unauthorized"), (kind, method, rule)
 
     assert (belongings(stage, owner), stage.count("messages")) == before

@@ -20,6 +20,7 @@ WELL = {
     "unmatched_oldest_s": 599.0,
     "parked_events": 0,
     "parked_callbacks": 0,
+    "failing_endpoints": 0,
     "breakers_open": 0,
     "sweeper_silent_s": 1.0,
     "sweeper_clock_off_s": 1.9,
@@ -75,6 +76,7 @@ ILL = {
     "webhook_unmatched": {"unmatched_oldest_s": 601.0},
     "events_parked": {"parked_events": 1},
     "callbacks_parked": {"parked_callbacks": 1},
+    "endpoint_failing": {"failing_endpoints": 1},
     "spool_parked": {"spool_parked_files": 1},
 }
 #: What must be watched in production, and the metrics that show it, each with the alarm made of it. What is spent is

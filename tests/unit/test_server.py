@@ -121,7 +121,7 @@ def length(body):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/healthz"), *(("POST", path) for path in ("/api/webhooks/vca", *sorted(CALLS)))],
+    [("GET", "/healthz"), ("GET", "/v1/events"), *(("POST", path) for path in ("/api/webhooks/vca", *sorted(CALLS)))],
 )
 def test_what_is_short_is_answered_on_the_loop(method, path):
     body = b"{}" if method == "POST" else b""
@@ -130,7 +130,10 @@ def test_what_is_short_is_answered_on_the_loop(method, path):
     assert (status, headers["x-thread"]) == (202, threading.current_thread().name)
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/api/make-calls"), ("GET", "/v1/messages")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/api/make-calls"), ("GET", "/v1/messages"), ("POST", "/v1/endpoints/x/test")],
+)
 def test_what_is_long_or_rare_has_a_thread(method, path):
     answer = ask(scope(path, length(b"{}"), method=method), Protocol(b"{}"))
 
