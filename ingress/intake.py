@@ -96,7 +96,7 @@ class Intake:
             voice=voice or "",
             speed=call.speed,
             plays=call.plays,
-            seconds_per_play=speech.seconds_per_play(text, call.speed),
+            seconds_per_play=speech.seconds_per_play(text, call.speed, voice or ""),
             interruptible=call.interruptible,
             max_attempts=call.redial.maxAttempts or REDIAL[kind].max_attempts,
             spare_attempts=0 if call.redial.maxAttempts else _SPARE_ATTEMPTS,
