@@ -11,11 +11,13 @@ from ingress.health import health_routes
 from ingress.inventory import inventory_routes
 from ingress.keys import key_routes
 from ingress.lean import LeanFlask, request_id
+from ingress.limits import limit_routes
 from ingress.make_call import make_call_routes
 from ingress.messages import message_routes
 from ingress.metrics import metric_routes
 from ingress.outcomes import outcome_routes
 from ingress.peer import TRUSTED_PROXIES
+from ingress.preview import preview_routes
 from ingress.problems import Problem
 from ingress.site import Site
 from ingress.suppressions import suppression_routes
@@ -42,6 +44,8 @@ def create_app(site: Site) -> Flask:
     app.register_blueprint(message_routes(site))
     app.register_blueprint(endpoint_routes(site))
     app.register_blueprint(outcome_routes(site))
+    app.register_blueprint(preview_routes(site))
+    app.register_blueprint(limit_routes(site))
     app.register_blueprint(suppression_routes(site))
     app.register_blueprint(key_routes(site))
     app.register_blueprint(webhook_routes(site))

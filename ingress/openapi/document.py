@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 
 from ingress.call_request import CallRequest
 from ingress.openapi import answers
-from ingress.openapi.asked import CALL_EXAMPLE, MEANINGS
+from ingress.openapi.asked import CALL_EXAMPLE, MEANINGS, PreviewRequest
 from ingress.openapi.operations import OPERATIONS, Operation
 from ingress.openapi.told import Problem
 from ingress.problems import CODES
@@ -165,7 +165,13 @@ def _schemas() -> dict[str, Any]:
     unique = list(dict.fromkeys(modes))
     _, known = models_json_schema(unique, ref_template=_REF, schema_generator=_Schemas)
     schemas: dict[str, Any] = known["$defs"]
-    call = schemas[CallRequest.__name__]
+    for model in (CallRequest, PreviewRequest):
+        _explain(schemas[model.__name__])
+    return dict(sorted(schemas.items()))
+
+
+def _explain(call: dict[str, Any]) -> None:
+    """Say of the members of a call what their model does not."""
     call["examples"] = [CALL_EXAMPLE]
     for name, meaning in MEANINGS.items():
         call["properties"][name]["description"] = meaning
@@ -174,7 +180,6 @@ def _schemas() -> dict[str, Any]:
         "propertyNames": {"minLength": 1, "maxLength": 40},
         "additionalProperties": {"type": "string", "maxLength": 500},
     }
-    return dict(sorted(schemas.items()))
 
 
 def _callbacks() -> dict[str, Any]:

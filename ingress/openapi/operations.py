@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from ingress.call_request import CallRequest
-from ingress.openapi import answers, asked, stories
+from ingress.openapi import answers, asked, limits, stories
 from ingress.openapi.parameters import AFTER, ENDPOINT, KEY, LIMIT, MESSAGE, MESSAGE_QUERY, PREFER, WEBHOOK_KIND
 
 #: What any request may get: a bug of ours, and a body that does not come.
@@ -95,6 +95,24 @@ OPERATIONS: Final = (
         answers={200: (answers.Outcome,)},
         errors=(*_CALLS, "not_found", "not_reportable"),
         example={"verified": True},
+    ),
+    Operation(
+        method="post",
+        path="/v1/preview",
+        name="previewCall",
+        summary="What make-call would have said, and for how long. Rings nobody, stores nothing, counts against no"
+        " limit; what is stopped or used up for the moment does not matter.",
+        body=asked.PreviewRequest,
+        answers={200: (limits.Preview,)},
+        errors=(*_CALLS, "country_not_allowed", "number_not_allowed", "quiet_hours", "source_not_allowed"),
+        example={name: text for name, text in asked.CALL_EXAMPLE.items() if name != "messageId"},
+    ),
+    Operation(
+        method="get",
+        path="/v1/limits",
+        name="readLimits",
+        summary="What you may send, as it holds for the key that asks.",
+        answers={200: (limits.Limits,)},
     ),
     Operation(
         method="get",

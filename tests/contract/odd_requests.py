@@ -116,7 +116,7 @@ class Oddities:
         """Any other route, or none."""
         headers = self.provider | {"Content-Type": "application/json"}
         draw = self.random.choice(
-            (self._query, self._batch, self._outcome, self._suppression, self._key, self._nowhere)
+            (self._query, self._batch, self._preview, self._outcome, self._suppression, self._key, self._nowhere)
         )
         method, target, body = draw()
         if self.random.random() < 0.05:
@@ -193,7 +193,9 @@ class Oddities:
 
     def _query(self):
         draw = self.random
-        path = draw.choice(("/v1/messages", "/v1/messages", "/v1/suppressions", f"/v1/messages/{draw.choice(IDS)}"))
+        path = draw.choice(
+            ("/v1/messages", "/v1/messages", "/v1/suppressions", "/v1/limits", f"/v1/messages/{draw.choice(IDS)}")
+        )
         pairs = [f"{draw.choice(QUERIES)}={draw.choice(QUERY_VALUES)}" for _ in range(draw.choice((0, 1, 1, 2, 3)))]
         return "GET", f"{path}?{'&'.join(pairs)}".removesuffix("?"), b""
 
@@ -201,6 +203,9 @@ class Oddities:
         calls = [self._plainly_changed(self._sound_call()) for _ in range(self.random.randint(1, 3))]
         calls += self.random.choice(([], [None], [1, "x", []], [{}] * 30))
         return "POST", "/api/make-calls", self._changed({"calls": calls}, ("calls",))
+
+    def _preview(self):
+        return "POST", "/v1/preview", self._changed(self._sound_call(), MEMBERS)
 
     def _outcome(self):
         target = f"/v1/messages/{self.random.choice(IDS)}/outcome"

@@ -39,6 +39,7 @@ def body_of(rule):
     bodies = {
         "/api/make-call": call,
         "/api/make-calls": lambda: {"calls": [call()]},
+        "/v1/preview": call,
         "/v1/suppressions": lambda: {"customerPhone": "+6581234599"},
         "/v1/messages/<id_>/outcome": lambda: {"verified": True},
     }
