@@ -6,6 +6,7 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from ingress.docs.routes import document_routes
 from ingress.endpoints import endpoint_routes
 from ingress.health import health_routes
 from ingress.inventory import inventory_routes
@@ -52,6 +53,7 @@ def create_app(site: Site) -> Flask:
     app.register_blueprint(health_routes(site))
     app.register_blueprint(metric_routes(site))
     app.register_blueprint(inventory_routes())
+    app.register_blueprint(document_routes())
     if site.settings.dashboard_enabled:
         from ingress.dashboard.mount import dashboard_routes
 

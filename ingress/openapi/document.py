@@ -115,8 +115,7 @@ def _responses(one: Operation) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if not one.answers:
         told["200"] = _response("As the summary says.", {}, ())
-        kinds = ("text/plain", "application/openmetrics-text") if one.name == "metrics" else (_JSON,)
-        told["200"]["content"] = {kind: _ANY_TEXT if one.name == "metrics" else {"schema": {}} for kind in kinds}
+        told["200"]["content"] = {kind: {"schema": {}} if kind == _JSON else _ANY_TEXT for kind in one.media}
     for status, models in one.answers.items():
         schemas = [_ref(model) for model in models]
         schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}

@@ -10,7 +10,17 @@ from pydantic import BaseModel
 
 from ingress.call_request import CallRequest
 from ingress.openapi import answers, asked, limits, stories
-from ingress.openapi.parameters import AFTER, ENDPOINT, KEY, LIMIT, MESSAGE, MESSAGE_QUERY, PREFER, WEBHOOK_KIND
+from ingress.openapi.parameters import (
+    AFTER,
+    ENDPOINT,
+    KEY,
+    LIMIT,
+    MESSAGE,
+    MESSAGE_QUERY,
+    PAGE,
+    PREFER,
+    WEBHOOK_KIND,
+)
 
 #: What any request may get: a bug of ours, and a body that does not come.
 _ALWAYS: Final = ("internal_error", "request_timeout")
@@ -38,6 +48,7 @@ class Operation:
     errors: Sequence[str] = _KEYED
     example: Mapping[str, Any] | None = None
     headers: Sequence[str] = ()
+    media: Sequence[str] = ("application/json",)  # of what has no model
 
 
 OPERATIONS: Final = (
@@ -240,6 +251,7 @@ OPERATIONS: Final = (
         name="metrics",
         summary="Figures for Prometheus. Without METRICS_TOKEN there is no such address.",
         security=("metricsToken",),
+        media=("text/plain", "application/openmetrics-text"),
         errors=(*_ALWAYS, "unauthorized", "not_found"),
     ),
     Operation(
@@ -249,5 +261,24 @@ OPERATIONS: Final = (
         summary="This document.",
         security=(),
         errors=_ALWAYS,
+    ),
+    Operation(
+        method="get",
+        path="/docs",
+        name="docs",
+        summary="Pages for people: how to begin.",
+        security=(),
+        errors=_ALWAYS,
+        media=("text/html",),
+    ),
+    Operation(
+        method="get",
+        path="/docs/{page}",
+        name="docsPage",
+        summary="One of these pages, or a file that they show.",
+        security=(),
+        parameters=(PAGE,),
+        errors=(*_ALWAYS, "not_found"),
+        media=("text/html", "text/css", "text/plain", "image/svg+xml"),
     ),
 )  # fmt: skip

@@ -30,6 +30,7 @@ MESSAGE: Final = _path("id", "Our id of the message.", pattern="^msg_[0-9A-V]{26
 KEY: Final = _path("id", "The key's id.", pattern="^key_[0-9A-V]{26}$")
 ENDPOINT: Final = _path("id", "The endpoint's id.", pattern="^ep_[0-9A-V]{26}$")
 WEBHOOK_KIND: Final = _path("kind", "Of webhook, as it was registered.", enum=["vss", "vcs", "vru", "vnu"])
+PAGE: Final = _path("page", "Its name, such as `callbacks`, or a file's.")
 LIMIT: Final = _query("limit", "How many on a page.", type="integer", minimum=1, maximum=_MOST, default=50)
 AFTER: Final = _query("after", "The `next` of the page before.")
 MESSAGE_QUERY: Final = (

@@ -10,7 +10,7 @@ from shared.ids import new_id
 from tests.integration.ingress_stage import SECRET, WEBHOOK_TOKEN, Customer, basic, call, is_problem, staged
 
 #: Open to all, or to whoever bears a secret that is no provider's.
-NO_PROVIDERS = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/api/webhooks/")
+NO_PROVIDERS = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/api/webhooks/")
 #: What holds anything that is a provider's own.
 OWNED = ("messages", "api_keys", "endpoints", "suppressions")
 
