@@ -66,7 +66,9 @@ def _shown(call: CallRequest, sound: Sound, language: str) -> dict[str, Any]:
 
 
 def _of_codes(call: CallRequest, language: str) -> list[str]:
-    """A warning for each number of the text that seems to be a code."""
+    """A warning for each number of the text that seems to be a code, unless the code came as one."""
+    if call.code is not None:
+        return []
     codes = dict.fromkeys(unmarked_codes.find(call.message))
     return [
         "message: has what looks like a code, which would be spoken as a number; send it as code, with {code} in the"

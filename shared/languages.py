@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 
@@ -69,6 +70,7 @@ def primary(tag: str) -> str:
     return re.split("[-_]", tag, maxsplit=1)[0].lower()
 
 
+@lru_cache(maxsize=512)
 def language_of(tag: str) -> Language:
     """What holds for the language of a BCP 47 tag or of a voice's code; of those without a row, the usual."""
     return LANGUAGES.get(primary(tag), _USUAL)

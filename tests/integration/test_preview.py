@@ -118,6 +118,10 @@ def test_what_looks_like_a_code_is_named_with_how_it_would_be_spoken(stage):
     assert all("{code}" in warning for warning in told["warnings"])
 
 
+def test_beside_a_code_other_numbers_are_other_things(stage):
+    assert preview(stage, message="Order 123456: your code is {code}.").get_json()["warnings"] == []
+
+
 def test_a_test_key_previews_like_any_other_and_no_key_does_not(stage):
     key = stage.http.post("/v1/keys", json={"mode": "test"}, headers=stage.customer.headers).get_json()
 

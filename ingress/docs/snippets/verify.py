@@ -21,5 +21,7 @@ def is_genuine(secret: str, id_: str, timestamp: str, signatures: str, body: byt
 
 
 if __name__ == "__main__":
-    headers = (os.environ[f"WEBHOOK_{name}"] for name in ("SECRET", "ID", "TIMESTAMP", "SIGNATURE"))
-    sys.exit(0 if is_genuine(*headers, sys.stdin.buffer.read()) else 1)
+    secret, id_, timestamp, signatures = (
+        os.environ[f"WEBHOOK_{name}"] for name in ("SECRET", "ID", "TIMESTAMP", "SIGNATURE")
+    )
+    sys.exit(0 if is_genuine(secret, id_, timestamp, signatures, sys.stdin.buffer.read()) else 1)
