@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import structlog
-from flask import Flask, Response, request
+from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ingress.docs.routes import document_routes
@@ -41,19 +41,8 @@ def create_app(site: Site) -> Flask:
     app.url_map.merge_slashes = False  # redirects would be pages of HTML, with a URL that the sender made up
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nobody asks, and each method more is one more to guard
     app.config[TRUSTED_PROXIES] = site.settings.trusted_proxies
-    app.register_blueprint(make_call_routes(site))
-    app.register_blueprint(message_routes(site))
-    app.register_blueprint(endpoint_routes(site))
-    app.register_blueprint(outcome_routes(site))
-    app.register_blueprint(preview_routes(site))
-    app.register_blueprint(limit_routes(site))
-    app.register_blueprint(suppression_routes(site))
-    app.register_blueprint(key_routes(site))
-    app.register_blueprint(webhook_routes(site))
-    app.register_blueprint(health_routes(site))
-    app.register_blueprint(metric_routes(site))
-    app.register_blueprint(inventory_routes())
-    app.register_blueprint(document_routes())
+    for routes in _routes(site):
+        app.register_blueprint(routes)
     if site.settings.dashboard_enabled:
         from ingress.dashboard.mount import dashboard_routes
 
@@ -79,3 +68,22 @@ def create_app(site: Site) -> Flask:
         return Problem("internal_error", "The fault is ours; it was logged under the requestId.").response()
 
     return app
+
+
+def _routes(site: Site) -> tuple[Blueprint, ...]:
+    """Every route of the API, and the documents."""
+    return (
+        make_call_routes(site),
+        message_routes(site),
+        endpoint_routes(site),
+        outcome_routes(site),
+        preview_routes(site),
+        limit_routes(site),
+        suppression_routes(site),
+        key_routes(site),
+        webhook_routes(site),
+        health_routes(site),
+        metric_routes(site),
+        inventory_routes(),
+        document_routes(),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from shared.lifecycle import FINALS, IN_FLIGHT, TRANSITIONS, Status
+from shared.lifecycle import FINALS, IN_FLIGHT, TRANSITIONS, WAITING, Status
 
 _WIDTH, _HEIGHT = 760, 430
 _NODE_W, _NODE_H = 124, 30
@@ -93,7 +93,7 @@ def _arrows() -> Iterator[str]:
     for (source, target), led_to in sorted(moves().items()):
         path, (x, y) = _path(source, target)
         yield f'<path class="arrow" d="{path}"/>'
-        if target == _END and source in (Status.SCHEDULED, Status.QUEUED):
+        if target == _END and source in WAITING:
             names = ", ".join(status for status in Status if status in led_to)
             yield f'<text class="note" x="{x}" y="{y}" text-anchor="middle">{names}</text>'
 
@@ -107,12 +107,12 @@ def _box(name: str) -> tuple[int, int, int, int]:
 
 def _path(source: str, target: str) -> tuple[str, tuple[float, float]]:
     """A line from one box to the other, and where to write beside it."""
-    if target == _END and source in (Status.SCHEDULED, Status.QUEUED):
+    if target == _END and source in WAITING:
         return _around(source)
     x, y, width, height = _box(source)
     to_x, to_y, to_width, to_height = _box(target)
     middle, to_middle, right = y + height / 2, to_y + to_height / 2, x + width
-    if (source, target) == (Status.QUEUED, Status.UNDETERMINED):  # below the frames
+    if target in FINALS and source in WAITING:  # below the frames
         at = x + width / 3
         path = f"M{at} {y + height}C{at} {to_middle} {at + 40} {to_middle} 240 {to_middle}H{to_x}"
     elif (source, target) == (_CALL, _END):
@@ -134,8 +134,8 @@ def _around(source: str) -> tuple[str, tuple[float, float]]:
     """From what waits to its ends, over or under the frame of the call."""
     x, y, width, height = _box(source)
     end_x, end_y, _, end_height = _FRAMES[_END][:4]
-    begin = x + width / 2
-    if source == Status.SCHEDULED:
+    begin, is_over = x + width / 2, y < _box(_CALL)[1] + _box(_CALL)[3] / 2
+    if is_over:
         top, rail, land, beside = y, 26, end_y + 18, 18
     else:
         top, rail, land, beside = y + height, 330, end_y + end_height - 14, 346

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from ingress.problems import CODES
 
 _DOCUMENT: Final = Path(__file__).parents[1] / "openapi" / "openapi.json"
 _METHODS: Final = ("get", "post", "patch", "put", "delete")
@@ -29,6 +32,7 @@ class Reply:
     status: str
     said: str
     models: tuple[str, ...]
+    codes: tuple[tuple[str, str], ...]  # of errors, with their titles
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,8 @@ def _reply(told: Any, status: str, reply: Any) -> Reply:
     if "$ref" in reply:
         reply = told["components"]["responses"][reply["$ref"].rpartition("/")[2]]
     named = [name for content in reply["content"].values() for name in _named(content.get("schema", {}))]
-    return Reply(status, _plain(reply["description"]), tuple(dict.fromkeys(named)))
+    codes = [(code, CODES[code][1]) for code in re.findall(r"`(\w+)`:", reply["description"]) if code in CODES]
+    return Reply(status, _plain(reply["description"]), tuple(dict.fromkeys(named)), tuple(codes))
 
 
 def _named(schema: Any) -> Iterator[str]:

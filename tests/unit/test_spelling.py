@@ -97,6 +97,12 @@ def test_a_full_stop_after_a_digit_makes_no_ordinal(language):
     assert spoken_text("{code}.", "40A", language) == "4, 0, A."
 
 
+def test_the_languages_that_are_asked_for_have_rules_of_their_own():
+    asked = ("en", "es", "fr", "de", "pt", "it", "id", "ms", "th", "vi", "zh", "ja", "ko", "hi", "ta", "ar")
+
+    assert [one for one in asked if one not in LANGUAGES] == []
+
+
 @pytest.mark.parametrize("language", [*LANGUAGES, "xx"])
 def test_no_sign_of_a_pause_is_a_full_stop(language):
     assert "." not in spell("407192538", language)
