@@ -20,7 +20,7 @@ from shared.spelling import spell
 #: Stands for the messageId that a preview needs none of.
 _NO_ID: Final = "preview"
 #: The language of a voice's code, which goes on with the voice's name: en-US-BenjaminRUS, zh-CN-liaoning-XiaobeiNeural.
-_TAG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z]{4}(?=-))?(-([A-Z]{2}|[0-9]{3})(?=-))?")
+_TAG: Final = re.compile(r"[A-Za-z]{2,3}(?=-)(-[A-Za-z]{4}(?=-))?(-([A-Z]{2}|[0-9]{3})(?=-))?")
 _MOST_CODES: Final = 3
 
 
@@ -42,13 +42,13 @@ def preview_routes(site: Site) -> Blueprint:
     return routes
 
 
-def language_of_voice(voice: str) -> str:
-    """The BCP 47 tag that the code of a speech profile begins with."""
+def language_of_voice(voice: str) -> str | None:
+    """The BCP 47 tag that the code of a speech profile begins with, if it does."""
     found = _TAG.match(voice)
-    return found[0] if found else voice
+    return found[0] if found else None
 
 
-def _shown(call: CallRequest, sound: Sound, language: str) -> dict[str, Any]:
+def _shown(call: CallRequest, sound: Sound, language: str | None) -> dict[str, Any]:
     # Of what is told, rounded up as the estimate is.
     seconds = math.ceil(10 * speech.seconds_per_play(sound.text, call.speed, sound.voice)) / 10
     return {
@@ -61,17 +61,17 @@ def _shown(call: CallRequest, sound: Sound, language: str) -> dict[str, Any]:
         "totalSeconds": round(seconds * call.plays, 1),
         "country": sound.number.country,
         "to": sound.number.masked,
-        "warnings": [*sound.warnings, *_of_codes(call, language)],
+        "warnings": [*sound.warnings, *_of_codes(call, sound.voice)],
     }
 
 
-def _of_codes(call: CallRequest, language: str) -> list[str]:
+def _of_codes(call: CallRequest, voice: str) -> list[str]:
     """A warning for each number of the text that seems to be a code, unless the code came as one."""
     if call.code is not None:
         return []
     codes = dict.fromkeys(unmarked_codes.find(call.message))
     return [
         "message: has what looks like a code, which would be spoken as a number; send it as code, with {code} in the"
-        f' message, and it is spoken "{spell(code, language)}".'
+        f' message, and it is spoken "{spell(code, voice)}".'
         for code in list(codes)[:_MOST_CODES]
     ]

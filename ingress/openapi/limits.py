@@ -18,7 +18,7 @@ class Preview(Told):
     """What would be spoken; estimates are upper ones."""
 
     text: Annotated[str, Field(description="As a voice gets it: cleaned, the code spelled.")]
-    language: Annotated[str, Field(description="Of the voice, BCP 47.")]
+    language: Annotated[str | None, Field(description="Of the voice, BCP 47; null where its code does not tell.")]
     voice: str
     plays: Annotated[int, Field(ge=1, le=3)]
     speed: float

@@ -188,6 +188,20 @@ def test_every_snippet_is_shown_as_it_is(stage, snippet):
     assert kept.strip() in shown
 
 
+@pytest.mark.parametrize("name", READ)
+def test_what_a_page_tells_to_send_is_taken(stage, name):
+    shown = html.unescape(re.sub("<[^>]+>", "", pages.file(name)[0].decode())).replace("\\\n", " ")
+
+    for path, body in re.findall(r"""curl -s -u "\$KEY" "\$RINGPOST([^"]+)"(?:[^\n]*-d '([^']+)')?""", shown):
+        headers = stage.customer.headers | {"Content-Type": "application/json"}
+        reply = stage.http.open(path, method="POST" if body else "GET", data=body, headers=headers)
+        assert reply.status_code in (200, 201), (path, reply.text)
+
+
+def test_the_pages_tell_to_send_something():
+    assert [name for name in READ if b"curl -s" in pages.file(name)[0]] == ["", "otp", "testing"]
+
+
 def test_the_numbers_of_test_keys_are_those_of_the_readme():
     readme = (ROOT / "README.md").read_text()
     told = set(re.findall(r"\b00[0-9]{2}\b", pages.file("testing")[0].decode()))

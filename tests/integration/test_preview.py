@@ -159,6 +159,8 @@ def test_another_providers_endpoint_is_not_known(stage):
         ("sr-Latn-RS-NicholasNeural", "sr-Latn-RS"),
         ("zh-CN-liaoning-XiaobeiNeural", "zh-CN"),
         ("id-Wati", "id"),
+        ("Custom", None),
+        ("x-1", None),
     ],
 )
 def test_a_voice_speaks_the_language_that_its_code_begins_with(voice, language):
