@@ -10,18 +10,21 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ingress.deliveries import delivery_routes
+from ingress.docs.routes import document_routes
 from ingress.endpoints import endpoint_routes
 from ingress.events import event_routes
 from ingress.health import health_routes
 from ingress.inventory import inventory_routes
 from ingress.keys import key_routes
 from ingress.lean import LeanFlask, request_id
+from ingress.limits import limit_routes
 from ingress.make_call import make_call_routes
 from ingress.messages import message_routes
 from ingress.metrics import metric_routes
 from ingress.okta import okta_routes
 from ingress.outcomes import outcome_routes
 from ingress.peer import TRUSTED_PROXIES
+from ingress.preview import preview_routes
 from ingress.problems import Problem
 from ingress.reports import report_routes
 from ingress.site import Site
@@ -48,6 +51,8 @@ _ROUTES: Final[tuple[Callable[[Site], Blueprint], ...]] = (
     delivery_routes,
     event_routes,
     outcome_routes,
+    preview_routes,
+    limit_routes,
     suppression_routes,
     key_routes,
     template_routes,
@@ -66,6 +71,7 @@ def create_app(site: Site) -> Flask:
     for routes in _ROUTES:
         app.register_blueprint(routes(site))
     app.register_blueprint(inventory_routes())
+    app.register_blueprint(document_routes())
     if site.settings.dashboard_enabled:
         from ingress.dashboard.mount import dashboard_routes
 

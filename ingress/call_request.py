@@ -22,6 +22,7 @@ from shared.lifecycle import Lane
 from shared.times import parse_time
 
 MAX_PLAYS: Final = 3
+SLOWEST, FASTEST = 0.5, 2
 #: What the demo advertised: accepted, clamped, and told.
 _MAX_REPETITION: Final = 10
 _MOST_VARIABLES: Final = 20
@@ -88,7 +89,7 @@ class CallRequest(BaseModel):
     code: str | None = Field(None, pattern=r"^[0-9A-Z]{3,12}$")
     language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] | None = None
     voice: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{2,64}$")] | None = None
-    speed: float = Field(1, ge=0.5, le=2)
+    speed: float = Field(1, ge=SLOWEST, le=FASTEST)
     source: Annotated[str, StringConstraints(max_length=40)] | None = Field(None, alias="from")
     interruptible: bool = False
     redial: Redial = Redial.model_validate({})
@@ -176,6 +177,6 @@ def _sentence(item: dict[str, Any]) -> str:
 _RANGES: Final = {
     "repetition": f"1 and {_MAX_REPETITION}",
     "ttlSeconds": "15 and 86400",
-    "speed": "0.5 and 2",
+    "speed": f"{SLOWEST} and {FASTEST}",
     "redial.maxAttempts": "1 and 4",
 }

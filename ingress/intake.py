@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -27,13 +27,27 @@ from shared.stops import Called
 from shared.times import rfc3339
 from shared.voices import Voices
 
-_TTL_S: Final = {Lane.OTP: 120, Lane.ALERT: 1800, Lane.NOTIFICATION: 14400}
-_LONGEST_TTL: Final = timedelta(days=1)
-_SHORTEST_TTL: Final = timedelta(seconds=15)
-_FARTHEST: Final = timedelta(days=7)
+#: How long a message lives by its type, in seconds, and what a sender may ask for.
+TTL_S: Final = {Lane.OTP: 120, Lane.ALERT: 1800, Lane.NOTIFICATION: 14400}
+LONGEST_TTL: Final = timedelta(days=1)
+SHORTEST_TTL: Final = timedelta(seconds=15)
+FARTHEST: Final = timedelta(days=7)
 #: Repeats after 8x8's own faults that cost nothing of what the sender allows; none when it set a number itself.
 _SPARE_ATTEMPTS: Final = 5
 _SORTED: Final = json.JSONEncoder(sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What a request that breaks no rule comes to."""
+
+    number: phone.PhoneNumber
+    source: str
+    text: str = field(repr=False)
+    voice: str
+    endpoint_id: str | None
+    scheduled_at: datetime | None
+    warnings: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +85,12 @@ class Intake:
         Raises:
             Problem: 422, naming what this provider may not ask for here and now; 429 or 503 where nobody may.
         """
-        errors = _Errors()
-        warnings = _clamped(call)
-        text = self._text(call, errors, warnings)
-        voice = errors.unless(lambda: voices.choose(call.language, call.voice), "voice" if call.voice else "language")
-        self._check_times(call, errors)
-        endpoint_id = self._endpoint(call, owner, errors)
-        errors.raise_if_any()
-        number, source = self._destination(call, owner), self._source(call)
+        sound = self.checked(call, owner, voices)
+        number, text = sound.number, sound.text
         message_id, kind, is_test = new_id("msg"), call.lane, owner.mode is Mode.TEST
-        scheduled_at = call.scheduledAt if is_test else self._rings_at(call, owner, number, source, warnings)
+        if self.switches is not None and not is_test:
+            called = Called(owner.provider_id, kind, sound.source, number.country, number.e164)
+            self.switches.check(called, sound.scheduled_at, self.now())
         content = to_json({"destination": number.e164, "text": text})
         return NewMessage(
             id=message_id,
@@ -92,23 +102,46 @@ class Intake:
             destination_key=self.sealer.destination_key(number.e164),
             destination_masked=number.masked,
             country=number.country,
-            source=source,
-            voice=voice or "",
+            source=sound.source,
+            voice=sound.voice,
             speed=call.speed,
             plays=call.plays,
-            seconds_per_play=speech.seconds_per_play(text, call.speed),
+            seconds_per_play=speech.seconds_per_play(text, call.speed, sound.voice),
             interruptible=call.interruptible,
             max_attempts=call.redial.maxAttempts or REDIAL[kind].max_attempts,
             spare_attempts=0 if call.redial.maxAttempts else _SPARE_ATTEMPTS,
             redial_unknown=call.redial.onUnknown == "redial",
-            endpoint_id=endpoint_id,
+            endpoint_id=sound.endpoint_id,
             metadata=call.metadata,
-            warnings=warnings,
-            scheduled_at=scheduled_at,
+            warnings=sound.warnings,
+            scheduled_at=sound.scheduled_at,
             expires_at=call.expiresAt,
-            ttl_s=None if call.expiresAt else call.ttlSeconds or _TTL_S[kind],
+            ttl_s=None if call.expiresAt else call.ttlSeconds or TTL_S[kind],
             test_type=kind if is_test else None,
         )
+
+    def checked(self, call: CallRequest, owner: KeyOwner, voices: Voices) -> Sound:
+        """
+        What a request comes to, whatever is stopped or used up for the moment.
+
+        Raises:
+            Problem: 422, naming what this provider may not ask for.
+        """
+        errors = _Errors()
+        warnings = _clamped(call)
+        text = self._text(call, errors, warnings)
+        voice = errors.unless(lambda: voices.choose(call.language, call.voice), "voice" if call.voice else "language")
+        self._check_times(call, errors)
+        endpoint_id = self._endpoint(call, owner, errors)
+        errors.raise_if_any()
+        number, source = self._destination(call, owner), self._source(call)
+        is_test = owner.mode is Mode.TEST
+        scheduled_at = call.scheduledAt if is_test else self._waited(call, owner, number.country, warnings)
+        return Sound(number, source, text, voice or "", endpoint_id, scheduled_at, warnings)
+
+    def countries(self, owner: KeyOwner) -> tuple[str, ...]:
+        """Where the provider may call, ISO alpha-2; ``*``: anywhere."""
+        return owner.countries or self.settings.allowed_countries or (self.own_country,)
 
     def _text(self, call: CallRequest, errors: _Errors, warnings: list[str]) -> str:
         said = call.message or ""
@@ -128,21 +161,11 @@ class Intake:
         begins = call.scheduledAt or now
         if call.ttlSeconds is not None and call.expiresAt is not None:
             errors.add("expiresAt", "cannot come together with ttlSeconds")
-        if begins > now + _FARTHEST:
+        if begins > now + FARTHEST:
             errors.add("scheduledAt", "may lie at most 7 days ahead")
         begins = max(begins, now)
-        if call.expiresAt is not None and not _SHORTEST_TTL <= call.expiresAt - begins <= _LONGEST_TTL:
+        if call.expiresAt is not None and not SHORTEST_TTL <= call.expiresAt - begins <= LONGEST_TTL:
             errors.add("expiresAt", "must lie 15 seconds to 1 day after the call may begin")
-
-    def _rings_at(
-        self, call: CallRequest, owner: KeyOwner, number: phone.PhoneNumber, source: str, warnings: list[str]
-    ) -> datetime | None:
-        """When to call, quiet hours kept; what is stopped until then is refused."""
-        scheduled_at = self._waited(call, owner, number.country, warnings)
-        if self.switches is not None:
-            called = Called(owner.provider_id, call.lane, source, number.country, number.e164)
-            self.switches.check(called, scheduled_at, self.now())
-        return scheduled_at
 
     def _waited(self, call: CallRequest, owner: KeyOwner, country: str, warnings: list[str]) -> datetime | None:
         """When to call, quiet hours kept."""
@@ -155,7 +178,7 @@ class Intake:
         until = quiet.ends(begins, rules.quiet_hours, country)
         if until == begins:
             return call.scheduledAt
-        if until is None or (call.expiresAt is not None and call.expiresAt - until < _SHORTEST_TTL):
+        if until is None or (call.expiresAt is not None and call.expiresAt - until < SHORTEST_TTL):
             said = f"is quiet hours ({written(rules.quiet_hours)}) in {country} until the deadline"
             raise Problem("quiet_hours", f"customerPhone: {said}.", errors=[MemberError("customerPhone", said)])
         warnings.append(f"scheduledAt: became {rfc3339(until)}, the end of the quiet hours in {country}.")
@@ -171,9 +194,8 @@ class Intake:
         return endpoint_id
 
     def _destination(self, call: CallRequest, owner: KeyOwner) -> phone.PhoneNumber:
-        allowed = owner.countries or self.settings.allowed_countries or (self.own_country,)
         try:
-            return phone.parse_destination(call.customerPhone, allowed, self.settings.denied_prefixes)
+            return phone.parse_destination(call.customerPhone, self.countries(owner), self.settings.denied_prefixes)
         except phone.NumberNotAllowedError as error:
             said = [MemberError("customerPhone", str(error))]
             raise Problem("number_not_allowed", f"customerPhone: {error}.", errors=said) from None

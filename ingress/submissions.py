@@ -24,7 +24,7 @@ from shared.reasons import Reason
 from shared.strand import aside
 from shared.times import rfc3339
 
-_MAX_BATCH: Final = 1000
+MAX_BATCH: Final = 1000
 #: Stands in a batch for a call that is larger than it could be alone.
 _TOO_LARGE: Final = object()
 #: Longest wait for the commit, in seconds; then the answer is 503 and the sender asks again.
@@ -46,8 +46,8 @@ def calls_of(body: Any) -> list[Any]:
         shown = unknown[:MOST_ERRORS]
         raise invalid([MemberError(name, unknown_member(name, ["calls"], of="request")) for name in shown])
     calls = body.get("calls") if isinstance(body, dict) else None
-    if not isinstance(calls, list) or not 1 <= len(calls) <= _MAX_BATCH:
-        raise invalid([MemberError("calls", f"must be an array of 1 to {_MAX_BATCH} make-call bodies")])
+    if not isinstance(calls, list) or not 1 <= len(calls) <= MAX_BATCH:
+        raise invalid([MemberError("calls", f"must be an array of 1 to {MAX_BATCH} make-call bodies")])
     return calls
 
 

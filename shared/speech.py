@@ -1,12 +1,14 @@
-"""What is spoken: cleaning a text, spelling a code, how long it takes, how much of it was heard."""
+"""What is spoken: cleaning a text, putting the code in, how long it takes, how much of it was heard."""
 
 import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from shared import spelling
+from shared.languages import language_of, primary
+
 MAX_SPOKEN: Final = 3000  # code points, 8x8's limit; counted after the code is spelled
-CODE: Final = re.compile(r"[0-9A-Za-z]{3,12}")
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z][A-Za-z0-9_]*)\}")
 _TAG: Final = re.compile(r"</?[A-Za-z!?][^<>]*>")
@@ -20,10 +22,6 @@ _PICTOGRAPH: Final = re.compile(
 #: What most messages are: ASCII words with one space between them, and nothing of what is taken out.
 _CLEAN: Final = re.compile(r"[!-;=?-~]+(?: [!-;=?-~]+)*")
 _JOINERS: Final = "\u200c\u200d"
-
-_DEFAULT_SEPARATOR: Final = ", "
-# A comma makes a voice pause. Full stops would too, but turn German digits into ordinals ("4." is "vierte").
-SEPARATORS: Final[Mapping[str, str]] = {"ar": "، ", "fa": "، ", "ur": "، ", "ja": "、", "zh": "\uff0c"}
 
 # One voice per language, from 8x8's list of profiles; an account may lack some (-1002), so start-up checks
 # the one in use.
@@ -46,14 +44,11 @@ DEFAULT_VOICES: Final[Mapping[str, str]] = {
 
 # Estimates at speed 1, rounded up: too long an estimate frees a busy phone a little late and calls a message
 # heard a little later, too short a one rings a phone that is still listening.
-_LETTERS_PER_S: Final = 15.0  # alphabets, spaces included: about 160 words a minute
-_IDEOGRAPHS_PER_S: Final = 4.5  # Han, kana, hangul: one syllable or more each
-_DIGIT_S: Final = 0.4
 _SHORT_PAUSE_S: Final = 0.25
 _LONG_PAUSE_S: Final = 0.5
 _LEAD_S: Final = 0.5  # silence before each play
-_SHORT_PAUSES: Final = frozenset(",;:،、\uff0c\uff1b\uff1a")
-_LONG_PAUSES: Final = frozenset(".!?。؟।\uff01\uff1f")
+_SHORT_PAUSES: Final = frozenset(",:،、\uff0c\uff1a")
+_LONG_PAUSES: Final = frozenset(".!?;。؟؛।\uff01\uff1b\uff1f")
 _IDEOGRAPHS: Final = re.compile("[\u1100-\u11ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]")
 
 Heard = Literal["full", "partial", "none", "unknown"]
@@ -92,18 +87,6 @@ def filled(message: str, variables: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda place: variables.get(place[1], place[0]), message)
 
 
-def spell(code: str, language: str) -> str:
-    """
-    Set a code so that it is spoken one character at a time; 8x8 has no markup that would do it.
-
-    Raises:
-        ValueError: Not 3 to 12 digits or Latin letters. The sentence never holds the code.
-    """
-    if not CODE.fullmatch(code):
-        raise ValueError("code: must be 3 to 12 digits or letters A to Z")
-    return SEPARATORS.get(_primary(language), _DEFAULT_SEPARATOR).join(code.upper())
-
-
 def spoken_text(message: str, code: str | None, language: str) -> str:
     """
     Put the spelled code wherever ``{code}`` stands.
@@ -117,20 +100,28 @@ def spoken_text(message: str, code: str | None, language: str) -> str:
         raise ValueError("code: the message has a place for {code} but no code came with it")
     if not has_place and code is not None:
         raise ValueError("message: must contain {code} when a code is given")
-    spoken = message if code is None else message.replace("{code}", spell(code, language))
+    spoken = message if code is None else spelling.with_code(message, code, language)
     if len(spoken) > MAX_SPOKEN:
         raise ValueError(f"message: more than {MAX_SPOKEN} characters once the code is spelled out")
     return spoken
 
 
-def seconds_per_play(text: str, speed: float) -> float:
-    """Estimate how long one play takes, in seconds, the silence before it included. Never zero."""
+def seconds_per_play(text: str, speed: float, language: str = "en") -> float:
+    """
+    Estimate how long one play takes, in seconds, the silence before it included. Never zero.
+
+    Args:
+        text: As it is spoken.
+        speed: 1 is usual; the silence before a play does not depend on it.
+        language: BCP 47 tag, or the voice's code, which begins with one.
+    """
+    pace = language_of(language)
     digits = sum(map(str.isdigit, text))
     ideographs = len(_IDEOGRAPHS.findall(text))
     short = sum(map(text.count, _SHORT_PAUSES))
     long = sum(map(text.count, _LONG_PAUSES))
     letters = len(text) - digits - ideographs - short - long
-    spoken = letters / _LETTERS_PER_S + ideographs / _IDEOGRAPHS_PER_S + digits * _DIGIT_S
+    spoken = letters / pace.letters_per_s + ideographs / pace.ideographs_per_s + digits * pace.digit_s
     return _LEAD_S + (spoken + short * _SHORT_PAUSE_S + long * _LONG_PAUSE_S) / speed
 
 
@@ -168,18 +159,14 @@ def voice_for(language: str | None, default: str) -> str:
     tag = language.replace("_", "-").lower()
     if default.lower().startswith(tag + "-"):
         return default
-    same_language = default if _primary(default) == _primary(tag) else None
-    voice = _VOICES.get(tag) or same_language or _VOICES.get(_primary(tag))
+    same_language = default if primary(default) == primary(tag) else None
+    voice = _VOICES.get(tag) or same_language or _VOICES.get(primary(tag))
     if voice is None:
         raise ValueError("language: no voice is known for it; name one in voice")
     return voice
 
 
 _VOICES: Final = {tag.lower(): voice for tag, voice in DEFAULT_VOICES.items()}
-
-
-def _primary(language: str) -> str:
-    return re.split("[-_]", language, maxsplit=1)[0].lower()
 
 
 def _without_markup(text: str) -> str:

@@ -20,12 +20,17 @@ def lines(around: Surroundings, keepsake: Keepsake) -> Iterator[str]:
     yield "# a call that ends when its person presses a key"
     pressed = '"messageId":"OTP791","customerPhone":"+6581230008","message":"Your code is 9 0 1 2","interruptible":true'
     yield _call(around, login, pressed)
+    yield "# what a call would say, without a call"
+    text = '"customerPhone":"+6581234567","message":"Your code is {code}.","code":"482915"'
+    yield _post(around, login, "/v1/preview", text)
+    yield f"# all of it explained: {around.url}/docs"
     yield f"# the first 8x8 demo's own login works, too: -u admin:{keepsake.webhook_auth_token}"
     yield "# in this folder: ringpost status, ringpost messages show OTP789, ringpost doctor"
 
 
 def _call(around: Surroundings, login: str, members: str) -> str:
-    return (
-        f"curl -s {login} {around.url}/api/make-call -H 'Content-Type: application/json'"
-        f" -d '{{{members},\"repetition\":2}}'"
-    )
+    return _post(around, login, "/api/make-call", members + ',"repetition":2')
+
+
+def _post(around: Surroundings, login: str, path: str, members: str) -> str:
+    return f"curl -s {login} {around.url}{path} -H 'Content-Type: application/json' -d '{{{members}}}'"

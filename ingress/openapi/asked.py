@@ -66,6 +66,12 @@ class MessageRequest(CallRequest):
     messageId: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None  # type: ignore[assignment]  # noqa: N815
 
 
+class PreviewRequest(CallRequest):
+    """The body of make-call; messageId may be left out, as nothing is stored."""
+
+    messageId: Annotated[str, Field(min_length=1, max_length=128)] = "preview"  # noqa: N815  the contract's spelling
+
+
 class Asked(BaseModel):
     """Members are written in camelCase, and no others are taken."""
 

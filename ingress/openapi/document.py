@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 
 from ingress.call_request import CallRequest
 from ingress.openapi import answers
-from ingress.openapi.asked import CALL_EXAMPLE, MEANINGS, MessageRequest
+from ingress.openapi.asked import CALL_EXAMPLE, MEANINGS, MessageRequest, PreviewRequest
 from ingress.openapi.operation import Operation
 from ingress.openapi.operations import OPERATIONS
 from ingress.openapi.told import Problem
@@ -116,7 +116,7 @@ def _responses(one: Operation) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if not one.answers:
         told["200"] = _response("As the summary says.", {}, ())
-        told["200"]["content"] = dict.fromkeys(one.texts, _ANY_TEXT) or {_JSON: {"schema": {}}}
+        told["200"]["content"] = {kind: {"schema": {}} if kind == _JSON else _ANY_TEXT for kind in one.texts}
     for status, models in one.answers.items():
         schemas = [_ref(model) for model in models]
         schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
@@ -168,12 +168,13 @@ def _schemas() -> dict[str, Any]:
     unique = list(dict.fromkeys(modes))
     _, known = models_json_schema(unique, ref_template=_REF, schema_generator=_Schemas)
     schemas: dict[str, Any] = known["$defs"]
-    for model in (CallRequest, MessageRequest):
-        _tell_meanings(schemas[model.__name__])
+    for model in (CallRequest, MessageRequest, PreviewRequest):
+        _explain(schemas[model.__name__])
     return dict(sorted(schemas.items()))
 
 
-def _tell_meanings(call: dict[str, Any]) -> None:
+def _explain(call: dict[str, Any]) -> None:
+    """Say of the members of a call what their model does not."""
     call["examples"] = [CALL_EXAMPLE]
     for name, meaning in MEANINGS.items():
         call["properties"][name]["description"] = meaning

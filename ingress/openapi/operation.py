@@ -37,8 +37,8 @@ class Operation:
     body: type[BaseModel] | None = None
     takes_anything: bool = False
     answers: Mapping[int, Sequence[type[BaseModel]]] = field(default_factory=dict)
-    #: Media types of an answer that is no JSON.
-    texts: Sequence[str] = ()
+    #: Media types of an answer without a model.
+    texts: Sequence[str] = ("application/json",)
     errors: Sequence[str] = KEYED
     example: Mapping[str, Any] | None = None
     headers: Sequence[str] = ()

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from typing import Final
 
-from ingress.openapi import answers, asked
+from ingress.openapi import answers, asked, limits
 from ingress.openapi.callback_operations import CALLBACK_OPERATIONS
 from ingress.openapi.message_operations import MESSAGES
 from ingress.openapi.operation import ALWAYS, CALLS, EIGHT_X_EIGHT, KEYED, Operation
-from ingress.openapi.parameters import AFTER, KEY, LIMIT, WEBHOOK_KIND
+from ingress.openapi.parameters import AFTER, KEY, LIMIT, PAGE, WEBHOOK_KIND
 from ingress.openapi.template_operations import TEMPLATES
 
 OPERATIONS: Final = (
     *MESSAGES,
+    Operation(
+        method="post",
+        path="/v1/preview",
+        name="previewCall",
+        summary="What make-call would have said, and for how long. Rings nobody, stores nothing, counts against no"
+        " limit; what is stopped or used up for the moment does not matter.",
+        body=asked.PreviewRequest,
+        answers={200: (limits.Preview,)},
+        errors=(*CALLS, "country_not_allowed", "number_not_allowed", "quiet_hours", "source_not_allowed"),
+        example={name: text for name, text in asked.CALL_EXAMPLE.items() if name != "messageId"},
+    ),
+    Operation(
+        method="get",
+        path="/v1/limits",
+        name="readLimits",
+        summary="What you may send, as it holds for the key that asks.",
+        answers={200: (limits.Limits,)},
+    ),
     Operation(
         method="get",
         path="/v1/suppressions",
@@ -134,5 +152,24 @@ OPERATIONS: Final = (
         summary="This document.",
         security=(),
         errors=ALWAYS,
+    ),
+    Operation(
+        method="get",
+        path="/docs",
+        name="docs",
+        summary="Pages for people: how to begin.",
+        security=(),
+        errors=ALWAYS,
+        texts=("text/html",),
+    ),
+    Operation(
+        method="get",
+        path="/docs/{page}",
+        name="docsPage",
+        summary="One of these pages, or a file that they show.",
+        security=(),
+        parameters=(PAGE,),
+        errors=(*ALWAYS, "not_found"),
+        texts=("text/html", "text/css", "text/plain", "image/svg+xml"),
     ),
 )  # fmt: skip

@@ -33,6 +33,7 @@ ENDPOINT: Final = _path("id", "The endpoint's id.", pattern="^ep_[0-9A-V]{26}$")
 DELIVERY: Final = _path("id", "The callback's id.", pattern="^cb_[0-9A-Za-z_]{1,64}$")
 STATE: Final = _query("state", "Those that stand there.", enum=[*CallbackState])
 WEBHOOK_KIND: Final = _path("kind", "Of webhook, as it was registered.", enum=["vss", "vcs", "vru", "vnu"])
+PAGE: Final = _path("page", "Its name, such as `callbacks`, or a file's.")
 LIMIT: Final = _query("limit", "How many on a page.", type="integer", minimum=1, maximum=_MOST, default=50)
 AFTER: Final = _query("after", "The `next` of the page before.")
 FEED_QUERY: Final = (

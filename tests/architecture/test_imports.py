@@ -24,6 +24,7 @@ PURE = [
     "shared/backlog.py",
     "shared/callback.py",
     "shared/errors.py",
+    "shared/languages.py",
     "shared/lifecycle.py",
     "shared/log_evidence.py",
     "shared/matching.py",
@@ -34,6 +35,7 @@ PURE = [
     "shared/retry_policy.py",
     "shared/sending_rules.py",
     "shared/speech.py",
+    "shared/spelling.py",
     "shared/stops.py",
     "shared/times.py",
     "shared/verdict.py",
@@ -80,6 +82,7 @@ IMPURE_MODULES = {
 }
 #: What is due and whose lease has ended, PostgreSQL's clock decides. These ask their machine's for something else.
 MACHINE_CLOCK = {
+    "ingress/docs/snippets/verify.py",  # a provider's, not ours
     "ingress/forecast.py",  # what it learnt is PostgreSQL's by the difference of the two clocks
     "ingress/intake.py",  # by default; the site gives it the forecast's
     "ingress/trials.py",  # when a signature was made

@@ -124,6 +124,7 @@ class Oddities:
             (
                 self._query,
                 self._batch,
+                self._preview,
                 self._outcome,
                 self._okta,
                 self._template,
@@ -217,6 +218,7 @@ class Oddities:
                 "/v1/stats",
                 f"/v1/messages/{id_}/explain",
                 "/v1/suppressions",
+                "/v1/limits",
                 "/v1/events",
                 f"/v1/messages/{id_}",
                 f"/v1/endpoints/{id_}/deliveries",
@@ -230,6 +232,9 @@ class Oddities:
         calls += self.random.choice(([], [None], [1, "x", []], [{}] * 30))
         path = self.random.choice(("/api/make-calls", "/v1/messages/batch"))
         return "POST", path, self._changed({"calls": calls}, ("calls",))
+
+    def _preview(self):
+        return "POST", "/v1/preview", self._changed(self._sound_call(), MEMBERS)
 
     def _outcome(self):
         told = self.random.choice(("outcome", "outcome", "cancel"))

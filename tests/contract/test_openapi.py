@@ -123,6 +123,11 @@ def test_what_is_read_without_a_providers_key_is_as_documented(stage):
     judge = Judge()
     for path, headers in {
         "/openapi.json": {},
+        "/docs": {},
+        "/docs/reference": {},
+        "/docs/style.css": {},
+        "/docs/statuses.svg": {},
+        "/docs/verify.py": {},
         "/healthz": {},
         "/readyz": {},
         "/metrics": {"Authorization": f"Bearer {METRICS_TOKEN}"},

@@ -11,7 +11,7 @@ from shared.lifecycle import Event, Move
 from tests.integration.ingress_stage import SECRET, WEBHOOK_TOKEN, Customer, basic, call, is_problem, staged
 
 #: Open to all, or to whoever bears a secret that is no provider's.
-NO_PROVIDERS = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/api/webhooks/")
+NO_PROVIDERS = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/api/webhooks/")
 #: What holds anything that is a provider's own.
 OWNED = ("messages", "api_keys", "endpoints", "suppressions", "feed_events")
 
@@ -46,6 +46,7 @@ def body_of(rule):
             "eventId": "an-event",
             "data": {"messageProfile": {"phoneNumber": "+6581234567", "otpCode": "482915"}},
         },
+        "/v1/preview": call,
         "/v1/suppressions": lambda: {"customerPhone": "+6581234599"},
         "/v1/messages/<id_>/outcome": lambda: {"verified": True},
         "/v1/endpoints": lambda: {"url": "https://other.example/hook"},

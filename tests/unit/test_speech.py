@@ -4,13 +4,11 @@ from hypothesis import strategies as st
 
 from shared.speech import (
     DEFAULT_VOICES,
-    SEPARATORS,
     heard,
     placeholders,
     repeats_played,
     sanitise,
     seconds_per_play,
-    spell,
     spoken_text,
     voice_for,
 )
@@ -85,34 +83,6 @@ def test_cleaning_a_clean_text_changes_nothing_and_warns_of_nothing(text):
 
 
 @pytest.mark.parametrize(
-    ("code", "language", "spelled"),
-    [
-        ("407192", "en-US", "4, 0, 7, 1, 9, 2"),
-        ("407", "de-DE", "4, 0, 7"),
-        ("407", "DE", "4, 0, 7"),
-        ("A7b", "en", "A, 7, B"),
-        ("407", "zh_CN", "4\uff0c0\uff0c7"),
-        ("407", "ja-JP", "4\u30010\u30017"),
-        ("407", "ar-EG", "4\u060c 0\u060c 7"),
-        ("407", "", "4, 0, 7"),
-    ],
-)
-def test_a_code_is_spelled_character_by_character(code, language, spelled):
-    assert spell(code, language) == spelled
-
-
-@pytest.mark.parametrize("language", [*SEPARATORS, "de", "en"])
-def test_no_separator_is_a_full_stop(language):
-    assert "." not in spell("407", language)
-
-
-@pytest.mark.parametrize("code", ["", "40", "4" * 13, "40 71", "4-071", "40.7", "\u0664\u0660\u0667", "{code}"])
-def test_a_code_of_other_characters_is_refused_without_repeating_it(code):
-    with pytest.raises(ValueError, match=r"^code: must be 3 to 12 digits or letters A to Z$"):
-        spell(code, "en")
-
-
-@pytest.mark.parametrize(
     ("message", "names"),
     [
         ("no place", ()),
@@ -165,6 +135,21 @@ def test_a_message_and_code_that_do_not_fit_are_refused_by_name(message, code, c
 )
 def test_the_length_of_a_play_is_estimated(text, least, most):
     assert least <= seconds_per_play(text, 1) <= most
+
+
+@pytest.mark.parametrize("language", ["es", "fr", "de", "pt", "it", "id", "ms", "th", "vi", "hi", "ta", "ar", "tlh"])
+def test_a_language_with_longer_syllables_takes_no_shorter_than_english(language):
+    assert seconds_per_play("a" * 150, 1, language) >= seconds_per_play("a" * 150, 1, "en")
+
+
+def test_kanji_take_longer_than_hanzi():
+    text = "\u78ba\u8a8d\u756a\u53f7"
+
+    assert seconds_per_play(text, 1, "ja-JP") > seconds_per_play(text, 1, "zh-CN-XiaoxiaoNeural")
+
+
+def test_the_pause_between_groups_is_counted_as_a_long_one():
+    assert seconds_per_play("4; 0", 1) - seconds_per_play("4, 0", 1) == pytest.approx(0.25)
 
 
 def test_twice_the_speed_takes_half_the_time_after_the_lead_in():

@@ -173,3 +173,12 @@ ORDER BY share DESC NULLS LAST, x.calls DESC LIMIT :limit
 def counted(connection: Connection, caps: Mapping[str, Any], limit: int) -> Sequence[RowMapping]:
     """Today's calls with their caps, the fullest first; ``*`` for all providers together."""
     return connection.execute(_COUNTED, {**caps, "limit": limit}).mappings().all()
+
+
+_OWN: Final = text(f"SELECT {CALLS} AS calls, {CAP} AS cap FROM daily_calls d WHERE d.name = :provider_id")
+
+
+def of_provider(connection: Connection, caps: Mapping[str, int | None], provider_id: str) -> tuple[int, int | None]:
+    """Calls that a provider made today, and how many there may be; None: any number."""
+    row = connection.execute(_OWN, {**caps, "provider_id": provider_id}).first()
+    return (row.calls, row.cap) if row else (0, caps["provider_daily_calls"])

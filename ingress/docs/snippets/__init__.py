@@ -1,0 +1,1 @@
+"""Receivers of callbacks: each is shown on a page, and run by the tests."""

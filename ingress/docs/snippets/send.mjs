@@ -1,0 +1,33 @@
+// Places a call: RINGPOST is the address, KEY is keyId:secret. Node 18 or newer, no packages.
+import { randomUUID } from "node:crypto";
+
+const RETRIED = [429, 503];
+
+// The same body again rings once, so that it may be repeated.
+export async function placeCall(url, key, call, tries = 3) {
+  for (let left = tries - 1; ; left--) {
+    let reply;
+    try {
+      reply = await fetch(`${url}/api/make-call`, {
+        method: "POST",
+        headers: { Authorization: `Basic ${Buffer.from(key).toString("base64")}`, "Content-Type": "application/json" },
+        body: JSON.stringify(call),
+        signal: AbortSignal.timeout(10_000),
+      });
+    } catch (error) { // no answer: the message may be stored
+      if (!left) throw error;
+    }
+    if (reply && (!RETRIED.includes(reply.status) || !left)) return { status: reply.status, answer: await reply.json() };
+    const waitSeconds = Number(reply?.headers.get("retry-after") ?? 1);
+    await new Promise((resolve) => setTimeout(resolve, waitSeconds * 1000));
+  }
+}
+
+const { status, answer } = await placeCall(process.env.RINGPOST, process.env.KEY, {
+  messageId: `login-${randomUUID()}`,
+  customerPhone: "+6581234567",
+  message: "Your Acme code is {code}.",
+  code: "482915",
+});
+console.log(JSON.stringify(answer));
+process.exitCode = status === 200 ? 0 : 1;
