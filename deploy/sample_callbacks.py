@@ -57,7 +57,9 @@ def _event(event_type: str, message_id: str, now: datetime) -> CallbackEvent:
     facts = dict(_facts(now)[status])
     reason = facts.pop("reason", None)
     meaning = meaning_of(reason)
-    unknown = dict.fromkeys(("session_id", "answered_at", "ended_at", "duration_s", "heard", "key_pressed", "mos"))
+    unknown: dict[str, Any] = dict.fromkeys(
+        ("session_id", "answered_at", "ended_at", "duration_s", "heard", "key_pressed", "mos")
+    )
     return CallbackEvent(
         type=event_type,
         timestamp=now,
@@ -71,5 +73,5 @@ def _event(event_type: str, message_id: str, now: datetime) -> CallbackEvent:
         party=None if meaning is None else meaning.party,
         destination="+65****4567",
         metadata={"sample": "true"},
-        **{"attempts": 0} | unknown | facts,
+        **unknown | {"attempts": 0} | facts,
     )

@@ -74,7 +74,7 @@ class Problem(Exception):
         *,
         errors: Sequence[MemberError] = (),
         retry_after_s: int | None = None,
-        more: Mapping[str, Any] | None = None,
+        more: dict[str, Any] | None = None,
     ) -> None:
         """
         Args:

@@ -138,13 +138,13 @@ class Server:
             answer = _FAILED.answer()
         finally:
             leave()
-        status, headers, content = answer
+        status, told, content = answer
         if self._is_leaving:
-            headers.append(_CLOSE)
+            told.append(_CLOSE)
         if isinstance(content, bytes):
-            protocol.response_bytes(status, headers, content)
+            protocol.response_bytes(status, told, content)
         else:
-            await self._send((status, headers), content, protocol)
+            await self._send((status, told), content, protocol)
 
     async def _send(self, head: Head, pieces: Iterator[bytes], protocol: HTTPProtocol) -> None:
         """A long answer, each piece made when the one before is on its way; whoever reads none of it is cut off."""

@@ -65,7 +65,10 @@ def _keep(site: Site, owner: KeyOwner, name: str) -> tuple[Any, bool]:
     if not NAME.fullmatch(name):
         said = "must be 1 to 64 small letters, digits, - and _, as the address has it"
         raise invalid([MemberError("name", said)])
-    readers = {"text": partial(_text, site.settings.message_max_length), "language": _language}
+    readers: dict[str, members.Reader] = {
+        "text": partial(_text, site.settings.message_max_length),
+        "language": _language,
+    }
     said_of = members.of_body(bodies.parse(bodies.read(request, bodies.CALL_LIMIT)), readers, ("text",))
     kept = ask(site, lambda c: _kept(c, owner, name, said_of))
     if kept is None:

@@ -83,8 +83,8 @@ def _story(connection: Connection, row: Any) -> dict[str, Any]:
     ]
     told = [_event(event) for event in connection.execute(_EVENTS, key)]
     events = _timeline(row, dialed, told)
-    told = {"attempts": attempts, "events": events, "callbacks": callbacks}
-    return {**head(row), "nextDialAt": _time(row.next_dial_at), **told}
+    parts = {"attempts": attempts, "events": events, "callbacks": callbacks}
+    return {**head(row), "nextDialAt": _time(row.next_dial_at), **parts}
 
 
 def _timeline(row: Any, dialed: Sequence[Any], told: list[dict[str, Any]]) -> list[dict[str, Any]]:
