@@ -92,15 +92,20 @@ def build_site(services: Services) -> Site:
         spool=Spool(settings.spool_dir, events),
         placements=Placements(database),
         feeds=Feeds(lambda ids: database.run(partial(feed.lasts, provider_ids=ids), alone=True)),
-        voices=Refreshed(
-            "voices",
-            lambda: Voices(settings.default_voice, database.run(voices.offered, alone=True)),
-            Voices(settings.default_voice, {}),
-            every_s=_VOICES_S,
-        ),
+        voices=_voices(services),
         forecast=forecast,
         guards=build_guards(services, forecast.now),
         templates=Templates(database),
+    )
+
+
+def _voices(services: Services) -> Refreshed[Voices]:
+    default, database = services.settings.default_voice, services.database
+    return Refreshed(
+        "voices",
+        lambda: Voices(default, database.run(voices.offered, alone=True)),
+        Voices(default, {}),
+        every_s=_VOICES_S,
     )
 
 

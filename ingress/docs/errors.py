@@ -49,6 +49,25 @@ ADVICE: Final[Mapping[str, Advice]] = {
         "An earlier request of yours had this `messageId` and another body. A `messageId` is used up for ever.",
         "Make a new `messageId` for each message; repeat a request only byte for byte alike in meaning.",
     ),
+    "not_cancelable": Advice(
+        "Somebody has begun to dial, or the message is over; `messageStatus` tells where it stands.",
+        "Nothing: wait for its callback. A call that is under way cannot be taken back.",
+    ),
+    "too_many_templates": Advice(
+        "There may be 200 names, and 1000 versions of each.", "Delete templates that no message is made of any more."
+    ),
+    "endpoint_exists": Advice(
+        "One of your endpoints has this URL already.", "Change that one: `GET /v1/endpoints` lists them."
+    ),
+    "too_many_endpoints": Advice("There may be 10.", "Delete one that nobody listens at any more."),
+    "endpoint_disabled": Advice(
+        "The endpoint gets nothing: it was disabled by you, by the operator, by its own 410, or for failing too long.",
+        "Let your receiver answer 2xx, enable the endpoint, then send again.",
+    ),
+    "events_purged": Advice(
+        "The events behind `after` are older than what is kept.",
+        "Go on with the `after` that `details` names, and read your messages for what happened before.",
+    ),
     "too_many_keys": Advice(
         "Two keys of a mode may be active, so that one can follow the other.", "Revoke one that is no longer used."
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ingress.call_request import CallRequest
-from ingress.openapi import answers, asked, stories
+from ingress.openapi import answers, asked, figures, stories
 from ingress.openapi.operation import CALLS, KEYED, REFUSALS, Operation
 from ingress.openapi.parameters import EXPORT_QUERY, IDEMPOTENCY_KEY, MESSAGE, MESSAGE_QUERY, PREFER, SPAN
 
@@ -116,7 +116,7 @@ MESSAGES: Final = (
         name="readStats",
         summary="How messages ended, how many were in time, and how soon phones rang; of the last day unless asked.",
         parameters=SPAN,
-        answers={200: (answers.Stats,)},
+        answers={200: (figures.Stats,)},
         errors=(*KEYED, "invalid_request"),
     ),
     Operation(
@@ -125,7 +125,7 @@ MESSAGES: Final = (
         name="oktaTelephony",
         summary="Okta's telephony inline hook. An error is told as Okta reads it, and begins Okta's fallback.",
         body=asked.OktaRequest,
-        answers={200: (answers.OktaAnswer,), **dict.fromkeys((403, 409, 422, 429, 503), (answers.OktaRefusal,))},
+        answers={200: (figures.OktaAnswer,), **dict.fromkeys((403, 409, 422, 429, 503), (figures.OktaRefusal,))},
         errors=tuple(code for code in CALLS if code != "invalid_request"),
         example=asked.OKTA_EXAMPLE,
     ),

@@ -219,7 +219,7 @@ def test_an_odd_id_finds_nothing(stage, id_):
         ("TRACE", "/api/make-call", "POST"),
         ("OPTIONS", "/api/make-call", "POST"),
         ("OPTIONS", "/v1/messages/msg_1", "GET, HEAD"),
-        ("CONNECT", "/v1/messages", "GET, HEAD"),
+        ("CONNECT", "/v1/messages", "GET, HEAD, POST"),
     ],
 )
 def test_a_wrong_method_is_a_405_that_names_the_right_ones(stage, method, path, allowed):

@@ -257,15 +257,22 @@ def test_a_member_outside_its_rule_is_named(stage, wrong, member):
     assert stage.count("messages") == before
 
 
-@pytest.mark.parametrize("member", ["messageId", "customerPhone", "message"])
-def test_a_missing_member_is_named(stage, member):
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        ("messageId", "is required"),
+        ("customerPhone", "is required"),
+        ("message", "is required, or a template"),
+    ],
+)
+def test_a_missing_member_is_named(stage, member, said):
     body = call()
     del body[member]
 
     reply = stage.make_call(body)
 
     assert is_problem(reply, 422, "invalid_request")
-    assert reply.get_json()["errors"] == [{"member": member, "message": "is required"}]
+    assert reply.get_json()["errors"] == [{"member": member, "message": said}]
 
 
 def test_everything_wrong_is_named_at_once(stage):

@@ -13,7 +13,7 @@ from tests.integration.ingress_stage import SECRET, WEBHOOK_TOKEN, Customer, bas
 #: Open to all, or to whoever bears a secret that is no provider's.
 NO_PROVIDERS = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/api/webhooks/")
 #: What holds anything that is a provider's own.
-OWNED = ("messages", "api_keys", "endpoints", "suppressions", "feed_events")
+OWNED = ("messages", "api_keys", "endpoints", "suppressions", "feed_events", "templates")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,7 @@ def body_of(rule):
             "data": {"messageProfile": {"phoneNumber": "+6581234567", "otpCode": "482915"}},
         },
         "/v1/preview": call,
+        "/v1/templates/<name>": lambda: {"text": "Another."},
         "/v1/suppressions": lambda: {"customerPhone": "+6581234599"},
         "/v1/messages/<id_>/outcome": lambda: {"verified": True},
         "/v1/endpoints": lambda: {"url": "https://other.example/hook"},
@@ -69,7 +70,12 @@ def end(stage, message_id):
 
 def path_of(stage, rule, message_id, customer):
     """The rule with ids of *customer* in it."""
-    ids = {"messages": message_id, "keys": customer.key_id, "endpoints": customer.endpoint_id, "templates": "none"}
+    ids = {
+        "messages": message_id,
+        "keys": customer.key_id,
+        "endpoints": customer.endpoint_id,
+        "templates": "a-template",
+    }
     if found := stage.rows("SELECT callback_id FROM callbacks WHERE message_id = :id", id=message_id):
         ids["deliveries"] = found[0].callback_id
     kind = rule.split("/")[2] if "<" in rule else ""
@@ -95,13 +101,24 @@ def test_no_route_shows_or_changes_what_is_another_providers(stage, routes):
     owner, other = stage.customer, Customer(stage.services.database)
     accepted = stage.make_call(call(messageId="the-owners-own")).get_json()["data"]
     callback_id = end(stage, accepted["id"])
-    theirs = {accepted["id"], "the-owners-own", owner.provider_id, owner.key_id, owner.endpoint_id, callback_id}
+    stage.http.put("/v1/templates/a-template", json={"text": "The owner's own words."}, headers=owner.headers)
+    theirs = {
+        "The owner's own words.",
+        accepted["id"],
+        "the-owners-own",
+        owner.provider_id,
+        owner.key_id,
+        owner.endpoint_id,
+        callback_id,
+    }
     before = belongings(stage, owner)
 
-    for method, rule in routes:
+    for method, rule in sorted(routes, key=lambda route: route[0] == "PUT"):
         reply = ask(stage, method, path_of(stage, rule, accepted["id"], owner), rule, other.headers)
 
-        if "<" in rule:
+        if method == "PUT":  # by a name that is its own, whoever else uses it
+            assert reply.status_code == 201, (method, rule)
+        elif "<" in rule:
             assert is_problem(reply, 404, "not_found"), (method, rule)
         assert not [one for one in theirs if one in reply.text], (method, rule)
     assert is_problem(stage.http.get("/v1/messages?messageId=the-owners-own", headers=other.headers), 404, "not_found")
