@@ -63,7 +63,8 @@ METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", 
 PATHS = (
     "/api/make-call", "/api/make-calls", "/v1/messages", "/v1/suppressions", "/v1/keys", "/v1/endpoints", "/v1/events",
     "/healthz", "/metrics", "/openapi.json", "/api/webhooks/vca", "/api/webhooks/vss", "/", "/api", "//",
-    "/api/make-call/", "/v1", "/v1/messages/", "/api/webhooks/vxx", "/%00", "/%ff", "/v1/../healthz", "/static/x", "/api//make-call",
+    "/api/make-call/", "/v1", "/v1/messages/", "/api/webhooks/vxx", "/%00", "/%ff", "/v1/../healthz", "/static/x",
+    "/api//make-call",
 )  # fmt: skip
 
 
