@@ -14,7 +14,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 from ingress.call_request import CallRequest
 from ingress.openapi import answers
 from ingress.openapi.asked import CALL_EXAMPLE, MEANINGS
-from ingress.openapi.operations import OPERATIONS, Operation
+from ingress.openapi.operation import Operation
+from ingress.openapi.operations import OPERATIONS
 from ingress.openapi.told import Problem
 from ingress.problems import CODES
 from shared.lifecycle import EVENT_TYPES
