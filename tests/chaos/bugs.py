@@ -122,8 +122,8 @@ BUGS: Final = (
         "each_attempt_has_a_webhook_id_of_its_own",
         (
             "workers/deliver_callbacks.py",
-            "callback.headers(claimed.event_id, body",
-            'callback.headers(f"{claimed.event_id}_{claimed.attempts}", body',
+            "sealed, claimed.event_id, body",
+            'sealed, f"{claimed.event_id}_{claimed.attempts}", body',
         ),
         caught_by="tests/integration/test_deliver_callbacks.py"
         "::test_repeats_carry_the_same_id_a_fresh_time_and_a_fresh_signature",
@@ -132,9 +132,9 @@ BUGS: Final = (
     _bug(
         "a_redirect_is_taken_for_success",
         (
-            "workers/deliver_callbacks.py",
-            "error = None if 200 <= reply.status < 300",
-            "error = None if 200 <= reply.status < 400",
+            "shared/callback_post.py",
+            "None if 200 <= reply.status < 300",
+            "None if 200 <= reply.status < 400",
         ),
         caught_by="tests/integration/test_hostile_receivers.py"
         "::test_a_redirect_is_a_failure_and_its_target_is_never_visited",

@@ -56,21 +56,23 @@ def disable(connection: Connection, limit_s: float) -> Sequence[Any]:
 _PARK: Final = text("""
 WITH gone AS MATERIALIZED (
   SELECT endpoint_id FROM endpoints
-  WHERE deleted_at > now() - interval '1 day' OR (disabled_at > now() - interval '1 day' AND disabled_reason = :reason)
+  WHERE (deleted_at > now() - interval '1 day'
+      OR (disabled_at > now() - interval '1 day' AND disabled_reason = :reason))
+    AND (CAST(:id AS text) IS NULL OR endpoint_id = :id)
 ), picked AS MATERIALIZED (
   SELECT c.callback_id FROM gone g CROSS JOIN LATERAL (
     SELECT callback_id FROM callbacks
     WHERE endpoint_id = g.endpoint_id AND state IN ('due', 'sending') ORDER BY due_at LIMIT :page
-    FOR NO KEY UPDATE SKIP LOCKED) c
+    FOR NO KEY UPDATE SKIP LOCKED) c LIMIT :page
 )
 UPDATE callbacks c SET state = 'parked', due_at = NULL, finished_at = now()
 FROM picked p WHERE c.callback_id = p.callback_id AND c.state IN ('due', 'sending')
 """)
 
 
-def park(connection: Connection, page: int) -> int:
-    """Park open callbacks of deleted endpoints, and of those that were disabled for failing; says how many."""
-    return connection.execute(_PARK, {"reason": REASON, "page": page}).rowcount
+def park(connection: Connection, page: int, endpoint_id: str | None = None) -> int:
+    """Park open callbacks of deleted endpoints and of those disabled for failing, or of one; says how many."""
+    return connection.execute(_PARK, {"reason": REASON, "page": page, "id": endpoint_id}).rowcount
 
 
 _FORGET: Final = text("DELETE FROM endpoints WHERE deleted_at <= now() - :keep_s * interval '1 second'")

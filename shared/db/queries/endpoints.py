@@ -131,6 +131,7 @@ def enable(connection: Connection, endpoint_id: str) -> bool:
 
 
 def exists(connection: Connection, endpoint_id: str) -> bool:
-    """Whether there is such an endpoint."""
-    found = connection.execute(text("SELECT FROM endpoints WHERE endpoint_id = :id"), {"id": endpoint_id})
+    """Whether there is such an endpoint, and it was not deleted."""
+    there = text("SELECT FROM endpoints WHERE endpoint_id = :id AND deleted_at IS NULL")
+    found = connection.execute(there, {"id": endpoint_id})
     return found.first() is not None

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shared.db.queries import endpoint_health, endpoints, providers
 from shared.db.queries.callbacks import OLD_SECRET
+from shared.lifecycle import FINAL_EVENT_TYPES
 
 #: Endpoints that a provider may have at once: each of its events may be a callback to every one.
 MOST_ENDPOINTS: Final = 10
@@ -107,7 +108,7 @@ def create(connection: Connection, provider_id: str, endpoint_id: str, terms: Te
             provider_id,
             url=terms.url or "",
             sealed_secret=sealed_secret,
-            event_types=terms.event_types or providers.FINAL_EVENT_TYPES,
+            event_types=terms.event_types or FINAL_EVENT_TYPES,
         )
     except IntegrityError:
         raise EndpointExists from None
@@ -165,5 +166,5 @@ def delete(connection: Connection, provider_id: str, endpoint_id: str) -> Any | 
     """
     row = connection.execute(_DELETE, {"id": endpoint_id, "provider_id": provider_id}).first()
     if row is not None:
-        endpoint_health.park(connection, MOST_COUNTED)
+        endpoint_health.park(connection, MOST_COUNTED, endpoint_id)
     return row
