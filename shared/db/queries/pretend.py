@@ -57,7 +57,7 @@ WITH RECURSIVE waiting AS (
   SELECT attempt_id, id, attempt, :claim_id, '{PRETENDED_SUBACCOUNT}', source, destination_key, valid_until
   FROM claimed
 )
-SELECT c.*, now() AS claimed_at, false AS may_redial, false AS probes, false AS is_suppressed
+SELECT c.*, now() AS claimed_at, false AS may_redial, false AS probes, false AS is_suppressed, NULL AS quiet_hours
 FROM claimed c
 """,
     wanted="int",
