@@ -58,7 +58,7 @@ _LOOK_S: Final = 1
 #: A piece of a long answer must be taken within so many seconds.
 _SEND_S: Final = 30
 #: A process that is to end answers on for so long, in seconds, and asks each client to connect anew, to another.
-_LEAVING_S: Final = 1.0
+_LEAVING_S: Final = 2.0
 _CLOSE: Final = ("connection", "close")
 #: Status and headers.
 Head = tuple[int, list[tuple[str, str]]]

@@ -37,7 +37,7 @@ def test_a_message_is_shown_to_people_with_the_reason_in_words(ringpost, cancele
 
     shown = ringpost("messages", "show", "OTP1").stdout
 
-    assert f"{id_}  canceled: The sender canceled the message." in shown
+    assert f"{id_}  canceled: The message for +65****4567 was canceled: the sender canceled the message;" in shown
     assert "https://bank.example/cb" in shown
 
 

@@ -82,28 +82,28 @@ def test_a_text_without_its_code_gets_one_and_none_at_all_a_plain_one(stage):
 
 
 @pytest.mark.parametrize(
-    ("body", "location"),
+    ("changes", "location"),
     [
-        (asked(deliveryChannel="SMS"), "data.messageProfile.deliveryChannel"),
-        (asked(phoneNumber="12"), "data.messageProfile.phoneNumber"),
-        (asked(without=["otpCode"]), "data.messageProfile.otpCode"),
-        (asked(otpCode=""), "data.messageProfile.otpCode"),
-        (asked(otpCode=482915), "data.messageProfile.otpCode"),
-        (asked(msgTemplate=5), "data.messageProfile.msgTemplate"),
-        (asked(locale="klingon, please"), "data.messageProfile.locale"),
-        (asked(locale="tlh"), "data.messageProfile.locale"),
-        (asked(otpExpires="soon"), "data.messageProfile.otpExpires"),
-        (asked(otpExpires="2020-01-01T00:00:00.000Z"), "data.messageProfile.otpExpires"),
-        (asked() | {"eventId": None}, "eventId"),
-        (asked() | {"data": []}, "data.messageProfile"),
-        ({}, "data.messageProfile"),
-        ([], "data.messageProfile"),
+        ({"deliveryChannel": "SMS"}, "data.messageProfile.deliveryChannel"),
+        ({"phoneNumber": "12"}, "data.messageProfile.phoneNumber"),
+        ({"without": ["otpCode"]}, "data.messageProfile.otpCode"),
+        ({"otpCode": ""}, "data.messageProfile.otpCode"),
+        ({"otpCode": 482915}, "data.messageProfile.otpCode"),
+        ({"msgTemplate": 5}, "data.messageProfile.msgTemplate"),
+        ({"locale": "klingon, please"}, "data.messageProfile.locale"),
+        ({"locale": "tlh"}, "data.messageProfile.locale"),
+        ({"otpExpires": "soon"}, "data.messageProfile.otpExpires"),
+        ({"otpExpires": "2020-01-01T00:00:00.000Z"}, "data.messageProfile.otpExpires"),
+        ({"whole": {"eventId": None}}, "eventId"),
+        ({"whole": {"data": []}}, "data.messageProfile"),
+        ({"whole": {"data": None, "eventId": None}}, "data.messageProfile"),
     ],
 )
-def test_what_cannot_be_called_is_an_error_that_names_okta_s_member(stage, body, location):
-    before = stage.count("messages")
+def test_what_cannot_be_called_is_an_error_that_names_okta_s_member(stage, changes, location):
+    before, changes = stage.count("messages"), dict(changes)
+    whole = changes.pop("whole", {})
 
-    reply = send(stage, body)
+    reply = send(stage, asked(**changes) | whole)
 
     error = reply.get_json()["error"]
     assert reply.status_code == 422

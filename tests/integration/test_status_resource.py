@@ -58,6 +58,7 @@ def test_a_new_message_shows_all_but_text_and_number(stage):
         "metadata": {"order": "7"},
         "warnings": data["warnings"],
         "links": data["links"],
+        "nextDialAt": None,
         "attempts": [],
         "callbacks": [],
     }

@@ -33,9 +33,9 @@ _GIVES_WAY: Final = f"""COALESCE(s.otp_claimed_at > now() - interval '{pacing.OT
     AND EXISTS (SELECT FROM messages m
       WHERE m.status = 'queued' AND m.lane = 'otp' AND {_DIALABLE})"""
 
-#: The quiet hours that message *c* keeps: notifications all, alerts where its provider's do, otps never.
-_QUIET: Final = f"""(SELECT p.quiet_hours FROM providers p
-    WHERE p.provider_id = c.provider_id AND (:lane = '{Lane.NOTIFICATION}' OR p.quiet_alerts))"""
+#: The quiet hours that message *c* keeps: notifications all, alerts where its provider's do, otps never. Each
+#: provider's row is read once.
+_QUIET: Final = "(SELECT q.quiet_hours FROM quiet q WHERE q.provider_id = c.provider_id)"
 
 # `pacing.dials_per_second`, `burst` and `grown_lines`, as the claim's statement computes them.
 _RATE: Final = f"""LEAST(:rate, GREATEST({pacing.SLOWEST}, COALESCE(s.pace_refused * (1 + {pacing.PACE_CUT} * power(
@@ -148,6 +148,10 @@ WITH RECURSIVE account AS MATERIALIZED (
   RETURNING m.id, m.provider_id, m.country, m.attempt_id, m.attempt, m.content, m.source, m.voice, m.speed, m.plays,
     m.seconds_per_play, m.interruptible, m.deadline, m.destination_key, m.redial_unknown, m.max_attempts,
     LEAST(m.deadline, now() + interval '{valid_s} seconds') AS valid_until
+), quiet AS MATERIALIZED (
+  SELECT c.provider_id, (SELECT p.quiet_hours FROM providers p WHERE p.provider_id = c.provider_id
+    AND (:lane = '{notification}' OR :lane = '{alert}' AND p.quiet_alerts)) AS quiet_hours
+  FROM (SELECT DISTINCT provider_id FROM claimed WHERE :lane <> '{otp}') c
 ), attempts AS (
   INSERT INTO dial_attempts
     (attempt_id, message_id, number, claim_id, subaccount_id, source, destination_key, valid_until)
@@ -203,6 +207,9 @@ def _statements(*, kept: str, gives_way: str, quiet: str) -> tuple[Prepared, Pre
         forgotten_s=pacing.FORGOTTEN_S,
         maybe_accepted=MAYBE_ACCEPTED,
         quiet=quiet,
+        otp=Lane.OTP,
+        alert=Lane.ALERT,
+        notification=Lane.NOTIFICATION,
         suppressed=suppressions.suppressed("c"),
         known_server=failover.KNOWN,
         stops=stops.FOR_CLAIM,
