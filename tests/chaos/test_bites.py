@@ -16,7 +16,7 @@ import pytest
 from tests.architecture.source import ROOT, published_files
 from tests.chaos.bugs import BUGS
 
-pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("deaths"), pytest.mark.timeout(600)]
 planting = pytest.mark.skipif(os.environ.get("RINGPOST_BITES") != "all", reason="RINGPOST_BITES=all plants every bug")
 each_bug = pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
 _WHERE = "import deploy, ingress, shared, workers; print(*(one.__file__ for one in (deploy, ingress, shared, workers)))"

@@ -18,7 +18,7 @@ from shared.db.migrate import migrate
 TEXT, NUMBER = "qzxkvwjrtbnmplhg", "+4915110001234"
 SAID = f"said {TEXT} to {NUMBER}"
 
-pytestmark = pytest.mark.xdist_group("chaos")
+pytestmark = pytest.mark.xdist_group("deaths")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from shared.failpoints import NAMES, Action
 #: One of each three that follow one another, so that each step has some.
 SWEPT = NAMES if os.environ.get("RINGPOST_SWEEP") == "all" else NAMES[1::3]
 
-pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.xdist_group("deaths"), pytest.mark.timeout(400)]
 
 
 def test_whatever_is_killed_at_a_failpoint_breaks_no_promise(tmp_path, capsys):

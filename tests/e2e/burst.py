@@ -169,8 +169,8 @@ def contradictions(status, reason, calls, told):
         yield f"delivered, but 8x8 says {calls}"
     if status == "undetermined" and not reason:
         yield "undetermined without a reason"
-    if status == "expired" and calls:
-        yield f"expired, but 8x8 says {calls}"
+    if status == "expired" and calls not in ([], ["ERROR"] if reason == "expired_upstream" else []):
+        yield f"expired ({reason}), but 8x8 says {calls}"
     if status not in ("delivered", "undetermined", "expired"):
         yield f"ended as {status} ({reason})"
     if len({webhook_id for webhook_id, _, _ in told}) != 1:

@@ -13,7 +13,7 @@ BURST_S = 8
 DRAIN_S = 60
 WORST_UNDETERMINED = 0.05
 
-pytestmark = pytest.mark.xdist_group("stage")
+pytestmark = pytest.mark.xdist_group("deaths")
 
 
 def deaths(stage):

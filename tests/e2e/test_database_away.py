@@ -4,7 +4,7 @@ import pytest
 
 from tests.e2e.stage import wait_until
 
-pytestmark = pytest.mark.xdist_group("stage")
+pytestmark = pytest.mark.xdist_group("deaths")
 
 
 def test_reports_are_answered_and_kept_while_postgresql_is_away(stage):

@@ -13,7 +13,7 @@ from shared.lifecycle import Lane
 from shared.stops import Scope, Stop
 from tests.e2e.stage import TOKEN, wait_until
 
-pytestmark = pytest.mark.xdist_group("stage")
+pytestmark = pytest.mark.xdist_group("deaths")
 
 
 def test_a_message_is_spoken_and_its_callback_tells_so(stage):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.stage import wait_until
 
-pytestmark = pytest.mark.xdist_group("stage")
+pytestmark = pytest.mark.xdist_group("deaths")
 
 
 def in_doubt(stage, name, *, created, **members):

@@ -27,7 +27,7 @@ ROUNDS = 2
 NUMBER = "+6581234567"
 
 # One group: two workers that share these tests would each start engines and an ingress.
-pytestmark = pytest.mark.xdist_group("overload")
+pytestmark = pytest.mark.xdist_group("fleets")
 
 
 class Ingress:

@@ -11,7 +11,7 @@ MESSAGES = 200
 BURST_S = 2
 DRAIN_S = 40
 
-pytestmark = pytest.mark.xdist_group("stage")
+pytestmark = pytest.mark.xdist_group("deaths")
 
 
 def median_ms(burst):

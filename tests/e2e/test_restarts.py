@@ -6,7 +6,7 @@ from tests.e2e.stage import wait_until
 
 SOON = 12  # s on a busy machine
 
-pytestmark = pytest.mark.xdist_group("stage")
+pytestmark = pytest.mark.xdist_group("deaths")
 
 
 def test_a_worker_killed_while_it_boots_is_soon_replaced(stage):

@@ -28,7 +28,7 @@ STOPPED_WITHIN = 20  # s after that, with its engines
 PACE = 0.05  # s between a sender's messages
 LEAVING = 1  # s in which an ingress process that is to end asks its clients to connect anew
 
-pytestmark = pytest.mark.xdist_group("up")
+pytestmark = pytest.mark.xdist_group("fleets")
 
 
 @pytest.fixture

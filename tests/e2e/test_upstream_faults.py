@@ -23,7 +23,7 @@ FAULTS = [
 ]
 SPEAKING_S = 12  # more than the two plays take
 
-pytestmark = pytest.mark.xdist_group("stage")
+pytestmark = pytest.mark.xdist_group("deaths")
 
 
 @pytest.fixture(scope="module")

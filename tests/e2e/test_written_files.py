@@ -4,7 +4,7 @@ import pytest
 
 MARKER = "Zarathustra spoke in purple riddles"
 
-pytestmark = pytest.mark.xdist_group("stage")
+pytestmark = pytest.mark.xdist_group("deaths")
 
 
 def test_no_file_holds_a_text_or_a_number(stage):

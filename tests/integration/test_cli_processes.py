@@ -21,7 +21,7 @@ from deploy.demo.surroundings import environment_of
 PATIENCE = 60  # s; several processes import everything at once
 RINGPOST = Path(sys.executable).with_name("ringpost")
 
-pytestmark = pytest.mark.xdist_group("processes")
+pytestmark = pytest.mark.xdist_group("fleets")
 
 
 def free_port():

@@ -15,7 +15,7 @@ from tests.integration.worker_stage import staged
 from workers import failover
 
 # One group: two workers that share these tests would each start engines.
-pytestmark = pytest.mark.xdist_group("failover")
+pytestmark = pytest.mark.xdist_group("fleets")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Who is dialled next: the most urgent of a provider, providers in fair shares, whatever waits behind them."""
 
 import re
-import time
 
 import pytest
 
@@ -121,18 +120,14 @@ def test_what_another_transaction_holds_is_passed_over(stage):
 
 
 def test_a_hundred_thousand_notifications_do_not_delay_a_passcode(stage):
-    def one_claim():
-        stage.keep()
-        began = time.perf_counter()
-        assert len(claim(stage, 1).calls) == 1
-        return time.perf_counter() - began
-
-    idle = sorted(one_claim() for _ in range(40))
-    fill(stage, 100_000, lane=Lane.NOTIFICATION)
+    fill(stage, 1_000)
     stage.execute("ANALYZE messages")
-    loaded = sorted(one_claim() for _ in range(40))
+    idle = pages_read(stage)
+    fill(stage, 100_000, lane=Lane.NOTIFICATION, name="n")
+    stage.execute("ANALYZE messages")
 
-    assert loaded[10] <= 1.5 * idle[10]  # the lower quartile: other processes disturb the rest
+    assert pages_read(stage) <= 1.3 * idle
+    assert {call.lane for call in claim(stage, 64).calls} == {Lane.OTP}
 
 
 def test_what_is_finished_does_not_slow_a_claim_down(stage):
