@@ -42,11 +42,13 @@ class Ingress:
         return asyncio.run(self._flood())
 
     async def _flood(self):
-        numbers = itertools.count()
-        return list(itertools.chain(*await asyncio.gather(*(self._ask(numbers) for _ in range(CONNECTIONS)))))
+        numbers, all_there = itertools.count(), asyncio.Barrier(CONNECTIONS)
+        asking = (self._ask(numbers, all_there) for _ in range(CONNECTIONS))
+        return list(itertools.chain(*await asyncio.gather(*asking)))
 
-    async def _ask(self, numbers):
+    async def _ask(self, numbers, all_there):
         reader, writer = await asyncio.open_connection("127.0.0.1", self.settings.port)
+        await all_there.wait()  # however slow the machine is, the requests come together
         answers = []
         for _ in range(ROUNDS):
             name = f"FLOOD{next(numbers)}"

@@ -146,7 +146,7 @@ def test_what_nobody_caught_is_told_masked_and_without_what_variables_held(lines
     logs.configure(log_format, "INFO")
 
     def fail():
-        text = str(6 * 111)
+        text = "-".join(("never", "told"))
         raise ValueError(f"no call to +6591234567 {len(text)}")
 
     thread = threading.Thread(target=fail)
@@ -159,4 +159,4 @@ def test_what_nobody_caught_is_told_masked_and_without_what_variables_held(lines
 
     told = "\n".join(lines())
     assert told.count("ValueError: no call to ****") == 2
-    assert "666" not in told
+    assert "never-told" not in told
