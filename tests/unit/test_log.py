@@ -146,7 +146,7 @@ def test_what_nobody_caught_is_told_masked_and_without_what_variables_held(lines
     logs.configure(log_format, "INFO")
 
     def fail():
-        text = "-".join(("never", "told"))
+        text = "NEVER-TOLD".lower()
         raise ValueError(f"no call to +6591234567 {len(text)}")
 
     thread = threading.Thread(target=fail)
