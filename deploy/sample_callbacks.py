@@ -49,7 +49,7 @@ def sample(event_type: str, message_id: str, secrets: Sequence[str]) -> tuple[di
     """
     now = datetime.now(UTC)
     body = callback.body(_event(event_type, message_id, now))
-    return callback.headers(new_id("cb"), body, secrets=secrets, at=now), body
+    return callback.headers(new_id("evt"), body, secrets=secrets, at=now), body
 
 
 def _event(event_type: str, message_id: str, now: datetime) -> CallbackEvent:

@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import BaseConverter
 
 from ingress.deliveries import delivery_routes
 from ingress.docs.routes import document_routes
@@ -34,6 +35,13 @@ from ingress.webhooks import shown_path, webhook_routes
 from shared.db.database import is_away
 
 log = structlog.get_logger()
+
+
+class _MessageId(BaseConverter):
+    """Any part of a path but what is a route of its own, whose methods are others."""
+
+    regex = "(?!batch$)[^/]+"
+
 
 _BY_STATUS = {
     404: "not_found",
@@ -66,6 +74,7 @@ def create_app(site: Site) -> Flask:
     """The WSGI application of one ingress process."""
     app = LeanFlask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # redirects would be pages of HTML, with a URL that the sender made up
+    app.url_map.converters["message"] = _MessageId
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nobody asks, and each method more is one more to guard
     app.config[TRUSTED_PROXIES] = site.settings.trusted_proxies
     for routes in _ROUTES:

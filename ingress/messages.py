@@ -32,7 +32,7 @@ def message_routes(site: Site) -> Blueprint:
     routes = Blueprint("messages", __name__)
     cursors = Cursors(site.services.sealer)
 
-    @routes.get("/v1/messages/<id_>")
+    @routes.get("/v1/messages/<message:id_>")
     def message(id_: str) -> Response:
         return json_answer(to_json(_story(site, site.providers.owner(request), id_=id_)))
 

@@ -50,7 +50,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "provider_limit": (429, "You sent as much as you may for now"),
     "internal_error": (500, "Something went wrong on our side"),
     "overloaded": (503, "Too many requests at once"),
-    "unavailable": (503, "The message could not be stored"),
+    "unavailable": (503, "The database does not answer"),
     "deadline_unreachable": (503, "The call could not be placed in time"),
     "dialing_stopped": (503, "Such calls are stopped for now"),
 }

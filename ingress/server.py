@@ -38,8 +38,14 @@ if TYPE_CHECKING:
 
 #: A ring must cost a request nothing: longest wait for Redis, in seconds.
 _REDIS_S: Final = 0.2
+_BODILESS: Final = frozenset({"GET", "HEAD"})
 #: What these do takes well under a millisecond of work, whatever they wait for.
-_SHORT: Final = frozenset({("GET", "/healthz"), ("GET", events.PATH), *(("POST", path) for path in CALLS)})
+_SHORT: Final = frozenset(
+    {
+        *((method, path) for method in _BODILESS for path in ("/healthz", events.PATH)),
+        *(("POST", path) for path in CALLS),
+    }
+)
 _READY: Final = "/readyz"
 #: Other requests at work at once; the rest of them queue up. Short ones that must ask something have their own threads.
 _THREADS: Final = 32
@@ -51,7 +57,6 @@ _DIGITS: Final = 12
 #: Longer than most, in bytes, and as much of such bodies as may be on its way at once: nobody knows yet who sends them.
 _LONG: Final = bodies.CALL_LIMIT
 _MOST_ON_ITS_WAY: Final = 64 * 1024 * 1024
-_BODILESS: Final = frozenset({"GET", "HEAD"})
 #: A body must be here after so many seconds; looked at every so many.
 _BODY_S: Final = 20
 _LOOK_S: Final = 1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -16,7 +17,7 @@ from ingress.site import Site
 from shared import phone
 from shared.db.database import DatabaseAway
 from shared.db.group_commit import Overloaded
-from shared.db.queries import accept
+from shared.db.queries import accept, providers
 from shared.db.queries.accept import Accepted, NewMessage
 from shared.db.queries.providers import KeyOwner
 from shared.lifecycle import DOUBTFUL, IN_FLIGHT, WAITING, Lane, Mode, Status
@@ -101,11 +102,11 @@ def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage | _Refusal | Prob
         return Problem("body_too_large", f"One call may have at most {bodies.CALL_LIMIT} bytes.")
     try:
         call = site.intake.read(body)
-        call = site.templates.fill(call, owner)
     except Problem as problem:
         return problem
     fingerprint = site.intake.fingerprint(body, owner.mode)
     try:
+        call, owner = site.templates.fill(call, owner), _aware(site, owner, call.callbackUrl)
         row = site.intake.row(call, fingerprint, owner, site.voices.value)
         site.guards.guard.admit(row, phone.read(call.customerPhone), owner, site.forecast.now())
     except Problem as problem:
@@ -116,6 +117,18 @@ def _row(site: Site, owner: KeyOwner, body: Any) -> NewMessage | _Refusal | Prob
         site.guards.guard.withdraw([row])
         return _Refusal(call.messageId, fingerprint, problem)
     return row
+
+
+def _aware(site: Site, owner: KeyOwner, callback_url: str | None) -> KeyOwner:
+    """The owner, and where this process has not heard of an endpoint yet, with those that there are now."""
+    if callback_url is None or callback_url in owner.endpoints:
+        return owner
+    read = partial(providers.endpoints_of, provider_id=owner.provider_id)
+    try:
+        found = aside(lambda: site.services.database.run(read, alone=True, patience_s=0.5))
+    except DatabaseAway:
+        raise _away() from None
+    return replace(owner, endpoints=found)
 
 
 def _check_deadline(site: Site, row: NewMessage) -> None:

@@ -72,8 +72,9 @@ def _keep(site: Site, owner: KeyOwner, name: str) -> tuple[Any, bool]:
     said_of = members.of_body(bodies.parse(bodies.read(request, bodies.CALL_LIMIT)), readers, ("text",))
     kept = ask(site, lambda c: _kept(c, owner, name, said_of))
     if kept is None:
-        most = f"{templates.MOST_NAMES} names and {templates.MOST_VERSIONS} versions of each"
-        raise Problem("too_many_templates", f"There may be {most}. Delete one that is not used.")
+        most = f"{templates.MOST_NAMES} names with {templates.MOST_VERSIONS} versions each"
+        ever = f"{templates.MOST_EVER} versions in all, deleted ones included"
+        raise Problem("too_many_templates", f"There may be {most}, and {ever}. Delete a template that is not used.")
     return kept
 
 

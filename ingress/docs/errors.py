@@ -54,15 +54,17 @@ ADVICE: Final[Mapping[str, Advice]] = {
         "Nothing: wait for its callback. A call that is under way cannot be taken back.",
     ),
     "too_many_templates": Advice(
-        "There may be 200 names, and 1000 versions of each.", "Delete templates that no message is made of any more."
+        "There may be 200 names with 1000 versions each, and 10,000 versions in all, deleted ones included.",
+        "Delete templates that no message is made of any more; put what changes often into variables.",
     ),
     "endpoint_exists": Advice(
         "One of your endpoints has this URL already.", "Change that one: `GET /v1/endpoints` lists them."
     ),
     "too_many_endpoints": Advice("There may be 10.", "Delete one that nobody listens at any more."),
     "endpoint_disabled": Advice(
-        "The endpoint gets nothing: it was disabled by you, by the operator, by its own 410, or for failing too long.",
-        "Let your receiver answer 2xx, enable the endpoint, then send again.",
+        "The endpoint gets nothing: the operator disabled it, its own 410 did, it failed for too long, or you deleted"
+        " it.",
+        "Let your receiver answer 2xx, enable the endpoint, then send again. Of a deleted one read the feed.",
     ),
     "events_purged": Advice(
         "The events behind `after` are older than what is kept.",

@@ -75,7 +75,7 @@ MEANT: Final[Mapping[Status, str]] = {
     Status.DELIVERED: "The text was spoken at least once. Wait for the code.",
     Status.NO_ANSWER: "Nobody answered. Offer to send again, or another channel.",
     Status.BUSY: "The phone was busy. Offer to send again, or another channel.",
-    Status.CANCELED: "The call ended before it was connected.",
+    Status.CANCELED: "You took it back, or the call ended before it was connected; the reason tells which.",
     Status.FAILED: "8x8 refused or could not complete the call; the reason tells whose side it was.",
     Status.EXPIRED: "The deadline passed before the phone could be dialled. Use another channel.",
     Status.BLOCKED: "The number is not to be called, or a limit was met. Do not send again.",

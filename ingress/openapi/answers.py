@@ -207,7 +207,9 @@ class Callback(Told):
 
     type: str
     timestamp: datetime
-    sequence: Annotated[int, Field(ge=1, description="Counts your events without gaps.")]
+    sequence: Annotated[
+        int, Field(ge=1, description="The event's place in your feed; an endpoint may hear of some only.")
+    ]
     data: CallbackData
 
 

@@ -100,7 +100,7 @@ def test_listen_prints_what_comes_and_whether_it_was_verified():
         ("/a", True, "delivered"),
         ("/b", False, "expired"),
     ]
-    assert told[0]["headers"]["webhook-id"].startswith("cb_")
+    assert told[0]["headers"]["webhook-id"].startswith("evt_")
     assert listening.returncode == 1
 
 

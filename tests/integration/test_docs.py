@@ -198,8 +198,8 @@ def test_what_a_page_tells_to_send_is_taken(stage, name):
 
     for path, body in re.findall(r"""curl -s -u "\$KEY" "\$RINGPOST([^"]+)"(?:[^\n]*-d '([^']+)')?""", shown):
         headers = stage.customer.headers | {"Content-Type": "application/json"}
-        path = path.replace("&wait=25", "")  # nothing has happened yet
-        reply = stage.http.open(path, method="POST" if body else "GET", data=body, headers=headers)
+        at_once = path.replace("&wait=25", "")  # nothing has happened yet
+        reply = stage.http.open(at_once, method="POST" if body else "GET", data=body, headers=headers)
         assert reply.status_code in (200, 201), (path, reply.text)
 
 

@@ -78,6 +78,65 @@ def test_a_new_version_counts_within_seconds_and_a_repetition_keeps_its_answer(s
     assert (again.get_json()["id"], again.headers["Idempotency-Replayed"]) == (first["id"], "true")
 
 
+@pytest.mark.parametrize("change", ["another variable", "deleted"])
+def test_a_message_that_was_stored_keeps_its_answer_whatever_becomes_of_its_template(
+    stage, customer, change, monkeypatch
+):
+    from ingress import filling
+
+    monkeypatch.setattr(filling, "_FRESH_S", 0)
+    put(stage, customer, "hi", "Hello.")
+    body = call(template="hi")
+    del body["message"]
+    first = stage.http.post("/v1/messages", json=body, headers=customer.headers).get_json()
+    if change == "deleted":
+        stage.http.delete("/v1/templates/hi", headers=customer.headers)
+    else:
+        put(stage, customer, "hi", "Hello {name}.")
+
+    again = stage.http.post("/v1/messages", json=body, headers=customer.headers)
+
+    assert (again.status_code, again.get_json()["id"]) == (202, first["id"])
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+def test_a_message_that_fits_the_newest_version_is_never_refused_for_an_older_one(stage, customer):
+    put(stage, customer, "hi", "Hello.")
+    send(stage, customer, template="hi")  # this process remembers that version
+    put(stage, customer, "hi", "Hello {name}.")
+
+    assert spoken(stage, send(stage, customer, template="hi", variables={"name": "Ada"})) == "Hello Ada."
+
+
+def test_while_postgresql_is_away_what_is_remembered_is_used_and_a_batch_is_refused_soon(stage, customer, monkeypatch):
+    from ingress import filling
+    from ingress.problems import Problem
+    from shared.db.database import DatabaseAway
+
+    tries = []
+
+    class Away:
+        def run(self, work, **how):
+            tries.append(work)
+            raise DatabaseAway
+
+    known = filling.Templates(stage.services.database)
+    put(stage, customer, "hi", "Hello.")
+    request = filling.CallRequest.model_validate({"messageId": "1", "customerPhone": "+65", "template": "hi"})
+    mine = type("Owner", (), {"provider_id": customer.provider_id})()
+    known.fill(request, mine)
+    monkeypatch.setattr(filling, "_FRESH_S", 0)
+    known._database = Away()
+    lost = filling.Templates(Away())
+
+    assert known.fill(request, mine).message == "Hello."
+    for _ in range(100):
+        with pytest.raises(Problem) as refused:
+            lost.fill(request, mine)
+    assert refused.value.code == "unavailable"
+    assert len(tries) == 2
+
+
 def test_a_template_brings_its_language_unless_the_message_has_one(stage, customer):
     put(stage, customer, "hi", "Hello.", language="en-GB")
 
@@ -159,6 +218,7 @@ def test_what_is_deleted_makes_no_more_messages_and_its_versions_are_never_given
 def test_one_may_not_fill_the_disk_with_them(stage, customer, monkeypatch):
     monkeypatch.setattr(templates, "MOST_NAMES", 2)
     monkeypatch.setattr(templates, "MOST_VERSIONS", 2)
+    monkeypatch.setattr(templates, "MOST_EVER", 4)
 
     replies = [put(stage, customer, name, text) for name, text in [("a", "1 x"), ("b", "1 x"), ("a", "2 x")]]
 
@@ -166,6 +226,10 @@ def test_one_may_not_fill_the_disk_with_them(stage, customer, monkeypatch):
     assert is_problem(put(stage, customer, "c", "x"), 409, "too_many_templates")
     assert is_problem(put(stage, customer, "a", "3 x"), 409, "too_many_templates")
     assert put(stage, customer, "a", "2 x").status_code == 200
+    stage.http.delete("/v1/templates/a", headers=customer.headers)
+    assert put(stage, customer, "c", "1 x").status_code == 201
+    stage.http.delete("/v1/templates/c", headers=customer.headers)
+    assert is_problem(put(stage, customer, "d", "x"), 409, "too_many_templates")
 
 
 def test_a_provider_has_its_own_templates_only_and_a_test_key_changes_none(stage, customer):

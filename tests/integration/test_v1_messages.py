@@ -211,3 +211,21 @@ def test_an_explanation_tells_what_happened_whose_side_it_was_and_what_comes_nex
     assert over["sentence"].endswith(over["next"] + ".")
     assert (over["facts"]["retryable"], over["facts"]["moneyLikelySpent"]) == (True, False)
     assert "4711" not in str(over)
+
+
+def test_an_endpoint_can_be_named_at_once_whatever_this_process_remembers(stage):
+    stage.make_call(call())  # it remembers the key with its endpoints
+    url = "https://shop.example/made-just-now"
+    made = stage.http.post("/v1/endpoints", json={"url": url}, headers=stage.customer.headers).get_json()
+
+    named, unknown = (create(stage, call(callbackUrl=one)) for one in (url, "https://shop.example/never-made"))
+
+    assert named.status_code == 202
+    assert stage.row(named.get_json()["messageId"]).endpoint_id == made["id"]
+    assert members(unknown) == ["callbackUrl"]
+
+
+def test_the_methods_of_a_route_are_not_those_of_a_message(stage):
+    for path, allowed in {"/v1/messages/batch": "POST", f"/v1/messages/msg_{'0' * 26}": "GET, HEAD"}.items():
+        reply = stage.http.open(path, method="OPTIONS", headers=stage.customer.headers)
+        assert (reply.status_code, reply.headers["Allow"]) == (405, allowed)

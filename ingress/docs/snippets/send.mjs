@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 
 const RETRIED = [429, 503];
+const WORTH_WAITING_S = 5; // a code that comes later than that is better sent another way
 
 // The same body again rings once, so that it may be repeated.
 export async function placeCall(url, key, call, tries = 3) {
@@ -17,8 +18,9 @@ export async function placeCall(url, key, call, tries = 3) {
     } catch (error) { // no answer: the message may be stored
       if (!left) throw error;
     }
-    if (reply && (!RETRIED.includes(reply.status) || !left)) return { status: reply.status, answer: await reply.json() };
-    const waitSeconds = Number(reply?.headers.get("retry-after") ?? 1);
+    const waitSeconds = Number.parseInt(reply?.headers.get("retry-after") ?? "1", 10) || 1;
+    const isRetried = reply && RETRIED.includes(reply.status) && waitSeconds <= WORTH_WAITING_S;
+    if (reply && (!isRetried || !left)) return { status: reply.status, answer: await reply.json() };
     await new Promise((resolve) => setTimeout(resolve, waitSeconds * 1000));
   }
 }

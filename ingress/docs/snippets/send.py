@@ -10,6 +10,8 @@ import urllib.request
 import uuid
 
 RETRIED = (429, 503)
+#: A code that comes later than that is better sent another way.
+WORTH_WAITING_S = 5
 
 
 def place_call(url: str, key: str, call: dict[str, object], *, tries: int = 3) -> tuple[int, dict[str, object]]:
@@ -22,8 +24,9 @@ def place_call(url: str, key: str, call: dict[str, object], *, tries: int = 3) -
             with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310
                 return reply.status, json.load(reply)
         except urllib.error.HTTPError as error:
-            wait_s = float(error.headers.get("Retry-After", 1))
-            if error.code not in RETRIED or not left:
+            told = error.headers.get("Retry-After", "")
+            wait_s = float(told) if told.isdigit() else 1.0
+            if error.code not in RETRIED or wait_s > WORTH_WAITING_S or not left:
                 return error.code, json.load(error)
         except OSError:  # no answer: the message may be stored
             if not left:

@@ -1,6 +1,7 @@
 // Tells whether a callback is genuine. Node's own modules only.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
 
 const TOLERANCE_S = 300;
 
@@ -17,7 +18,7 @@ export function isGenuine(secret, id, timestamp, signatures, body) {
   });
 }
 
-if (process.env.WEBHOOK_SECRET) {
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const { WEBHOOK_SECRET, WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE } = process.env;
   const ok = isGenuine(WEBHOOK_SECRET, WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE, readFileSync(0));
   process.exit(ok ? 0 : 1);

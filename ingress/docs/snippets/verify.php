@@ -20,7 +20,7 @@ function is_genuine(string $secret, string $id, string $timestamp, string $signa
     return false;
 }
 
-if (PHP_SAPI === 'cli') {
+if (PHP_SAPI === 'cli' && realpath($_SERVER['SCRIPT_FILENAME']) === __FILE__) {
     $headers = array_map(fn ($name) => getenv("WEBHOOK_$name"), ['SECRET', 'ID', 'TIMESTAMP', 'SIGNATURE']);
     exit(is_genuine(...[...$headers, file_get_contents('php://stdin')]) ? 0 : 1);
 }

@@ -30,6 +30,16 @@ class KeyOwner:
     rules: SendingRules = NO_RULES
 
 
+_ENDPOINTS: Final = text(
+    "SELECT url, endpoint_id FROM endpoints WHERE provider_id = :provider_id AND deleted_at IS NULL"
+)
+
+
+def endpoints_of(connection: Connection, provider_id: str) -> dict[str, str]:
+    """Where a provider may be called back: URL -> endpoint id."""
+    return {row.url: row.endpoint_id for row in connection.execute(_ENDPOINTS, {"provider_id": provider_id})}
+
+
 _OWNER: Final = """
 SELECT p.provider_id, p.countries, p.number_limits, p.messages_per_minute, p.prefix_per_hour, p.quiet_hours,
   p.quiet_alerts, p.detection,

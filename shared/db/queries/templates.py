@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-#: Names that a provider may use at once, and versions of one name: nobody fills a disk with them.
+#: Names that a provider may use at once, versions of one name, and versions that it ever made, deleted ones included:
+#: nobody fills a disk with them.
 MOST_NAMES: Final = 200
 MOST_VERSIONS: Final = 1000
+MOST_EVER: Final = 10_000
 
 _COLUMNS: Final = "t.name, t.version, t.text, t.language, t.created_at"
 _LATEST: Final = text(f"""
@@ -28,7 +30,8 @@ WHERE t.provider_id = :provider_id AND t.name = :name AND t.deleted_at IS NULL O
 """)
 _LOCK: Final = text("SELECT FROM providers WHERE provider_id = :provider_id FOR NO KEY UPDATE")
 _COUNTS: Final = text("""
-SELECT count(DISTINCT name) FILTER (WHERE name <> :name AND deleted_at IS NULL) AS names,
+SELECT count(*) AS ever, count(DISTINCT name) FILTER (WHERE name <> :name AND deleted_at IS NULL) AS names,
+  count(*) FILTER (WHERE name = :name AND deleted_at IS NULL) AS versions,
   COALESCE(max(version) FILTER (WHERE name = :name), 0) AS version
 FROM templates WHERE provider_id = :provider_id
 """)
@@ -73,7 +76,7 @@ def put(
     if newest is not None and (newest.text, newest.language) == (said, language):
         return newest, False
     counts = connection.execute(_COUNTS, asked).one()
-    if counts.names >= MOST_NAMES or counts.version >= MOST_VERSIONS:
+    if counts.names >= MOST_NAMES or counts.versions >= MOST_VERSIONS or counts.ever >= MOST_EVER:
         return None
     added = {**asked, "version": counts.version + 1, "text": said, "language": language}
     return connection.execute(_ADD, added).one(), True
