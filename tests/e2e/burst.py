@@ -80,7 +80,9 @@ class Burst:
             reply = session.post(
                 f"{self.stage.url}/api/make-call", json=body, auth=self.stage.key, timeout=(1, ATTEMPT_S)
             )
-            return reply.status_code, reply.json()["data"]["id"] if reply.status_code == 200 else None
+            if reply.status_code != 200:
+                return f"{reply.status_code} {reply.json()['code']}", None
+            return "200", reply.json()["data"]["id"]
         except requests.RequestException as error:
             return type(error).__name__, None
 
