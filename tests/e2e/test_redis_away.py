@@ -31,8 +31,7 @@ def test_messages_are_accepted_dialled_and_called_back_without_redis(stage, caps
 
     with capsys.disabled():
         click.echo(f"\naccepted at the median in {median_ms(usual):.0f} ms, without Redis in {median_ms(burst):.0f} ms")
-    # That a burst is more than a busy machine answers in good time has nothing to do with Redis.
-    assert set(burst.refused) <= {"503 overloaded"}
+    assert burst.refused == {}
     assert faults_of(usual) == []
     assert faults_of(burst) == []
     assert {status for status, _ in burst.statuses().values()} == {"delivered"}

@@ -124,10 +124,10 @@ def length(body):
     [("GET", "/healthz"), ("GET", "/v1/events"), *(("POST", path) for path in ("/api/webhooks/vca", *sorted(CALLS)))],
 )
 def test_what_is_short_is_answered_on_the_loop(method, path):
-    body = b"{}" if method == "POST" else b""
-    status, headers, body = ask(scope(path, length(body), method=method), Protocol(body))
+    sent = b"{}" if method == "POST" else b""
+    status, headers, body = ask(scope(path, length(sent), method=method), Protocol(sent))
 
-    assert (status, headers["x-thread"]) == (202, threading.current_thread().name)
+    assert (status, headers["x-thread"], body) == (202, threading.current_thread().name, sent)
 
 
 @pytest.mark.parametrize(
