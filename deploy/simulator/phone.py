@@ -16,6 +16,7 @@ from deploy.simulator.voices import country_of
 
 CHARACTERS_PER_SECOND: Final = 14  # at speed 1, an estimate for European languages
 PAUSE_S: Final = 1.0  # after each play
+SIGN_PAUSES_S: Final = {",": 0.25, ";": 0.5, ":": 0.5, ".": 0.5, "?": 0.5, "!": 0.5}  # as voices rest at them
 FILE_S: Final = 5.0  # one play of a sound file, whatever its length
 KEY_GAP_S: Final = 1.0  # between two key presses
 DEFAULT_OVERALL_MS: Final = 5000  # sayAndCapture; 8x8's pages also say 30000
@@ -43,7 +44,8 @@ class Stretch:
 
 def seconds_to_speak(text: str, *, speed: float = 1, repetition: int = 1) -> float:
     """Estimate how long *text* takes with all its plays and the pause after each."""
-    return repetition * (len(text) / CHARACTERS_PER_SECOND / speed + PAUSE_S)
+    resting_s = sum(seconds * text.count(sign) for sign, seconds in SIGN_PAUSES_S.items())
+    return repetition * ((len(text) / CHARACTERS_PER_SECOND + resting_s) / speed + PAUSE_S)
 
 
 def refusal_at_dial(

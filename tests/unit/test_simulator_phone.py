@@ -15,6 +15,7 @@ from deploy.simulator.outcomes import (
 )
 from deploy.simulator.phone import capture, play, refusal_at_dial, ring, seconds_to_speak
 from deploy.simulator.validation import Callflow
+from shared import speech
 
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
 LISTENS = BEHAVIOURS["completed"]
@@ -95,6 +96,15 @@ def test_the_served_table_explains_every_behaviour_it_names():
 def test_speech_takes_fourteen_characters_a_second_and_a_pause_for_each_play():
     assert seconds_to_speak("x" * 140) == 11
     assert seconds_to_speak("x" * 140, speed=2, repetition=3) == 18
+    assert seconds_to_speak("4, 8; 2." + "x" * 132) == 11 + 0.25 + 0.5 + 0.5
+
+
+@pytest.mark.parametrize("language", ["en-US", "de-DE", "es-ES", "fr-FR", "pt-BR"])
+@pytest.mark.parametrize("code", ["407", "4711", "482915", "48291560", "482915604711"])
+def test_a_code_that_was_spoken_twice_was_heard_once_by_our_own_estimate(language, code):
+    text = speech.spoken_text("Your code is {code}.", code, language)
+
+    assert seconds_to_speak(text, repetition=2) >= speech.seconds_per_play(text, 1, language)
 
 
 @pytest.mark.parametrize(
