@@ -13,8 +13,9 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from ingress import bodies, members
+from ingress.asking import ask
 from ingress.cursors import Cursors
-from ingress.endpoints import PREFIX, found, owner_of, run
+from ingress.endpoints import PREFIX, found, owner_of
 from ingress.lean import json_answer
 from ingress.problems import MemberError, Problem, invalid
 from ingress.site import Site
@@ -48,13 +49,13 @@ def delivery_routes(site: Site) -> Blueprint:
     @routes.post(f"{PREFIX}/<id_>/test")
     def test(id_: str) -> Response:
         owner = owner_of(site)
-        run(site, lambda c: found(c, owner, id_))
+        ask(site, lambda c: found(c, owner, id_))
         return json_answer(to_json(trials.send(owner.provider_id, id_)))
 
     @routes.post("/v1/deliveries/<id_>/resend")
     def resend(id_: str) -> Response:
         owner = owner_of(site)
-        told = run(site, lambda c: _resent(c, owner, id_))
+        told = ask(site, lambda c: _resent(c, owner, id_))
         site.services.doorbell.ring(jobs.DELIVER_CALLBACKS)
         return json_answer(to_json(told))
 
@@ -62,7 +63,7 @@ def delivery_routes(site: Site) -> Blueprint:
 
 
 def _page(site: Site, cursors: Cursors, owner: KeyOwner, id_: str) -> Response:
-    run(site, lambda c: found(c, owner, id_, deleted=True))
+    ask(site, lambda c: found(c, owner, id_, deleted=True))
     sealed_for = f"{owner.provider_id} deliveries"
 
     def place(value: str) -> str:
@@ -72,7 +73,7 @@ def _page(site: Site, cursors: Cursors, owner: KeyOwner, id_: str) -> Response:
 
     readers = {"state": _state, "limit": members.limit, "after": place}
     asked = members.of_query(dict(request.args.lists()), readers)
-    ask = partial(
+    read = partial(
         deliveries.page,
         provider_id=owner.provider_id,
         endpoint_id=id_,
@@ -81,7 +82,7 @@ def _page(site: Site, cursors: Cursors, owner: KeyOwner, id_: str) -> Response:
         limit=asked.get("limit", _LIMIT),
     )
     try:
-        page = run(site, ask)
+        page = ask(site, read)
     except ValueError:
         raise invalid([MemberError("after", "must be the next of a page of the same state")]) from None
     after = None if page.after is None else cursors.write(sealed_for, (_EPOCH, page.after))
@@ -96,7 +97,7 @@ def _state(value: str) -> CallbackState:
 
 
 def _recover(site: Site, owner: KeyOwner, id_: str) -> Response:
-    row = run(site, lambda c: found(c, owner, id_))
+    row = ask(site, lambda c: found(c, owner, id_))
     body = bodies.parse(bodies.read(request, bodies.CALL_LIMIT))
     readers = {"since": members.moment, "until": members.moment, "dryRun": members.flag}
     asked = members.of_body(body, readers, required=("since",))
@@ -105,11 +106,11 @@ def _recover(site: Site, owner: KeyOwner, id_: str) -> Response:
         raise invalid([MemberError("since", "must be before until")])
     is_dry = asked.get("dryRun", False)
     if is_dry:
-        count = run(site, lambda c: deliveries.recoverable(c, span))
+        count = ask(site, lambda c: deliveries.recoverable(c, span))
     elif row.disabled_at is not None:
         raise _disabled()
     else:
-        count = run(site, lambda c: _recovered(c, owner, span))
+        count = ask(site, lambda c: _recovered(c, owner, span))
         site.services.doorbell.ring(jobs.DELIVER_CALLBACKS)
     return json_answer(to_json({"count": count, "hasMore": count == MOST_RECOVERED, "dryRun": is_dry}))
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from flask import Blueprint, Response, request
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from ingress import bodies, members
+from ingress.asking import ask
 from ingress.lean import json_answer
 from ingress.problems import MemberError, Problem, invalid
 from ingress.site import Site
 from shared import callback
-from shared.db.database import DatabaseAway
 from shared.db.queries import audit_log, endpoints, own_endpoints
 from shared.db.queries.own_endpoints import MOST_ENDPOINTS, EndpointExists, Terms, TooManyEndpoints
 from shared.db.queries.providers import KeyOwner
@@ -24,8 +24,6 @@ from shared.http.addresses import check_callback_url
 from shared.ids import is_id, new_id
 from shared.lifecycle import EVENT_TYPES, Mode
 from shared.times import rfc3339
-
-T = TypeVar("T")
 
 PREFIX: Final = "/v1/endpoints"
 
@@ -37,13 +35,13 @@ def endpoint_routes(site: Site) -> Blueprint:
     @routes.get(PREFIX)
     def mine() -> Response:
         owner = owner_of(site)
-        rows = run(site, lambda c: own_endpoints.listed(c, owner.provider_id))
+        rows = ask(site, lambda c: own_endpoints.listed(c, owner.provider_id))
         return json_answer(to_json({"data": [_resource(site, row) for row in rows]}))
 
     @routes.get(f"{PREFIX}/<id_>")
     def one(id_: str) -> Response:
         owner = owner_of(site)
-        return _answer(site, run(site, lambda c: found(c, owner, id_, deleted=True)))
+        return _answer(site, ask(site, lambda c: found(c, owner, id_, deleted=True)))
 
     @routes.post(PREFIX)
     def create() -> Response:
@@ -56,12 +54,12 @@ def endpoint_routes(site: Site) -> Blueprint:
     @routes.delete(f"{PREFIX}/<id_>")
     def delete(id_: str) -> Response:
         owner = owner_of(site)
-        return _answer(site, run(site, lambda c: _deleted(c, owner, id_)))
+        return _answer(site, ask(site, lambda c: _deleted(c, owner, id_)))
 
     @routes.post(f"{PREFIX}/<id_>/enable")
     def enable(id_: str) -> Response:
         owner = owner_of(site)
-        return _answer(site, run(site, lambda c: _enabled(c, owner, id_)))
+        return _answer(site, ask(site, lambda c: _enabled(c, owner, id_)))
 
     @routes.post(f"{PREFIX}/<id_>/secret/rotate")
     def rotate(id_: str) -> Response:
@@ -91,14 +89,6 @@ def missing() -> Problem:
     return Problem("not_found", "No endpoint of yours has this id.")
 
 
-def run(site: Site, work: Callable[[Connection], T]) -> T:
-    """Do *work* in one transaction; 503 while PostgreSQL is away."""
-    try:
-        return site.services.database.run(work, patience_s=0.5)
-    except DatabaseAway:
-        raise Problem("unavailable", "The database does not answer.", retry_after_s=1) from None
-
-
 def _create(site: Site, owner: KeyOwner) -> Response:
     terms = _terms(site, required=("url",))
     id_, secret = new_id("ep"), callback.new_secret(secrets.token_bytes(callback.SECRET_BYTES))
@@ -111,7 +101,7 @@ def _create(site: Site, owner: KeyOwner) -> Response:
         return found(connection, owner, id_)
 
     try:
-        row = run(site, create)
+        row = ask(site, create)
     except TooManyEndpoints:
         raise Problem("too_many_endpoints", f"There may be {MOST_ENDPOINTS} at once: delete one before.") from None
     except EndpointExists:
@@ -120,7 +110,7 @@ def _create(site: Site, owner: KeyOwner) -> Response:
 
 
 def _changed(site: Site, owner: KeyOwner, id_: str) -> Any:
-    run(site, lambda c: found(c, owner, id_))  # whose it is comes before what is asked
+    ask(site, lambda c: found(c, owner, id_))  # whose it is comes before what is asked
     terms = _terms(site)
     if terms == Terms(None, None):
         raise invalid([MemberError("", "url or events is required")])
@@ -134,7 +124,7 @@ def _changed(site: Site, owner: KeyOwner, id_: str) -> Any:
         return found(connection, owner, id_)
 
     try:
-        return run(site, change)
+        return ask(site, change)
     except EndpointExists:
         raise _exists() from None
 
@@ -168,7 +158,7 @@ def _rotate(site: Site, owner: KeyOwner, id_: str) -> Response:
             audit_log.note(connection, owner.key_id, "endpoint.rotate_secret", id_, **rotated.states)
         return rotated
 
-    rotated = run(site, change)
+    rotated = ask(site, change)
     if rotated is None:
         raise missing()
     told = {"id": id_, "url": rotated.url, "secret": secret, "oldSecretUntil": _moment(rotated.old_secret_until)}

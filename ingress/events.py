@@ -10,10 +10,10 @@ from flask import Blueprint, Response, request
 from pydantic_core import to_json
 
 from ingress import members
+from ingress.asking import ask
 from ingress.lean import json_answer
 from ingress.problems import MemberError, Problem
 from ingress.site import Site
-from shared.db.database import DatabaseAway
 from shared.db.queries import feed
 from shared.db.queries.feed import Page
 from shared.db.queries.providers import KeyOwner
@@ -56,15 +56,12 @@ def _read(site: Site, owner: KeyOwner, after: int, limit: int) -> tuple[Page, by
     tests_only = owner.mode is Mode.TEST
 
     def read() -> tuple[Page, bytes]:
-        ask = partial(feed.page, provider_id=owner.provider_id, after=after, limit=limit, tests_only=tests_only)
-        page = site.services.database.run(ask, alone=True, patience_s=0.5)
+        look = partial(feed.page, provider_id=owner.provider_id, after=after, limit=limit, tests_only=tests_only)
+        page = ask(site, look, alone=True)
         told = {"data": page.events, "next": page.seen, "hasMore": page.has_more, "first": page.purged + 1}
         return page, to_json(told)
 
-    try:
-        page, body = site.feeds.read(read)
-    except DatabaseAway:
-        raise Problem("unavailable", "The database does not answer.", retry_after_s=1) from None
+    page, body = site.feeds.read(read)
     if 0 < after < page.purged:
         raise _purged(page)
     return page, body

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from flask import Blueprint, Response, request
 from pydantic_core import to_json
 from sqlalchemy import Connection, RowMapping
 
 from ingress import bodies
+from ingress.asking import ask
 from ingress.lean import json_answer
 from ingress.problems import LONGEST_NAME, MOST_ERRORS, MemberError, Problem, invalid, unknown_member
 from ingress.site import Site
-from shared.db.database import DatabaseAway
 from shared.db.queries import keys
 from shared.db.queries.keys import AlreadyOver, Terms, TooManyKeys
 from shared.db.queries.providers import KeyOwner
@@ -22,8 +22,6 @@ from shared.ids import is_id
 from shared.keys import check_name, make
 from shared.lifecycle import Mode
 from shared.times import parse_time, rfc3339
-
-T = TypeVar("T")
 
 _MEMBERS: Final = ("mode", "name", "expiresAt")
 
@@ -35,7 +33,7 @@ def key_routes(site: Site) -> Blueprint:
     @routes.get("/v1/keys")
     def list_keys() -> Response:
         owner = site.providers.owner(request)
-        rows = _run(site, lambda c: keys.listed(c, owner.provider_id, _seen_by(owner)))
+        rows = ask(site, lambda c: keys.listed(c, owner.provider_id, _seen_by(owner)))
         return json_answer(to_json({"data": [_shown(row, owner) for row in rows]}))
 
     @routes.post("/v1/keys")
@@ -44,7 +42,7 @@ def key_routes(site: Site) -> Blueprint:
         terms = _terms(owner, bodies.parse(bodies.read(request, bodies.CALL_LIMIT)))
         made = make(terms.mode)
         try:
-            row = _run(site, lambda c: keys.create(c, made, terms, actor=_actor(owner)))
+            row = ask(site, lambda c: keys.create(c, made, terms, actor=_actor(owner)))
         except TooManyKeys as error:
             raise Problem("too_many_keys", f"mode: {error}.") from None
         except AlreadyOver:
@@ -57,7 +55,7 @@ def key_routes(site: Site) -> Blueprint:
         owner = site.providers.owner(request)
         if key_id == owner.key_id:
             raise Problem("key_in_use", "A key cannot revoke itself: make another one, and revoke this one with it.")
-        return json_answer(to_json(_shown(_run(site, lambda c: _revoked(c, owner, key_id)), owner)))
+        return json_answer(to_json(_shown(ask(site, lambda c: _revoked(c, owner, key_id)), owner)))
 
     return routes
 
@@ -128,10 +126,3 @@ def _shown(row: RowMapping, owner: KeyOwner) -> dict[str, Any]:
         "lastUsedAt": row["last_used_at"] and rfc3339(row["last_used_at"]),
         "current": row["key_id"] == owner.key_id,
     }
-
-
-def _run(site: Site, work: Callable[[Connection], T]) -> T:
-    try:
-        return site.services.database.run(work, patience_s=0.5)
-    except DatabaseAway:
-        raise Problem("unavailable", "The database does not answer.", retry_after_s=1) from None

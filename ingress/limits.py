@@ -10,13 +10,12 @@ from flask import Blueprint, Response, request
 from pydantic_core import to_json
 
 from ingress import bodies
+from ingress.asking import ask
 from ingress.call_request import FASTEST, MAX_PLAYS, SLOWEST, CallRequest
 from ingress.intake import FARTHEST, LONGEST_TTL, SHORTEST_TTL, TTL_S
 from ingress.lean import json_answer
-from ingress.problems import Problem
 from ingress.site import Site
 from ingress.submissions import MAX_BATCH
-from shared.db.database import DatabaseAway
 from shared.db.queries import daily_calls
 from shared.db.queries.providers import KeyOwner
 from shared.lifecycle import Mode
@@ -70,12 +69,7 @@ def _of_sending(site: Site, owner: KeyOwner) -> dict[str, Any]:
 
 def _daily(site: Site, owner: KeyOwner) -> dict[str, Any]:
     caps = daily_calls.caps_of(pace_of(site.settings))
-    try:
-        used, cap = site.services.database.run(
-            lambda c: daily_calls.of_provider(c, caps, owner.provider_id), patience_s=0.5, alone=True
-        )
-    except DatabaseAway:
-        raise Problem("unavailable", "The database does not answer.", retry_after_s=1) from None
+    used, cap = ask(site, lambda c: daily_calls.of_provider(c, caps, owner.provider_id), alone=True)
     today = datetime.fromtimestamp(site.forecast.now(), UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return {
         "limit": cap,

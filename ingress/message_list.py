@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 import phonenumbers
 
+from ingress import members
 from ingress.problems import LONGEST_NAME, MOST_ERRORS, MemberError, invalid, unknown_member
 from shared.db.queries.message_list import Place, Wanted
 from shared.lifecycle import TYPES, Lane, Mode, Status
@@ -71,19 +72,7 @@ def read_span(query: Mapping[str, Sequence[str]]) -> dict[str, datetime]:
     Raises:
         Problem: 422, as :func:`read_query`'s; whatever else is asked is unknown.
     """
-    errors = [
-        MemberError(name[:LONGEST_NAME], unknown_member(name, _SPAN, of="query")) for name in query if name not in _SPAN
-    ]
-    read: dict[str, datetime] = {}
-    for name in _SPAN:
-        try:
-            if name in query:
-                read[name] = _moment(_only(query[name]))
-        except ValueError as error:
-            errors.append(MemberError(name, str(error)))
-    if errors:
-        raise invalid(errors[:MOST_ERRORS])
-    return read
+    return members.of_query(query, {"since": _moment, "until": _moment})
 
 
 def _only(values: Sequence[str]) -> str:
@@ -155,7 +144,6 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
 }
 #: Where the query's word is not ours.
 _FIELDS: Final = {"status": "statuses", "type": "lanes", "country": "countries", "last4": "ending"}
-_SPAN: Final = ("since", "until")
 #: What turns pages, or names one message instead of a list.
 PAGES: Final = ("limit", "after", "messageId")
 #: Every member of GET /v1/messages; messageId asks for one message instead of a list.

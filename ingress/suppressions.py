@@ -5,25 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from flask import Blueprint, Response, request
 from pydantic_core import to_json
-from sqlalchemy import Connection
 
 from ingress import bodies
+from ingress.asking import ask
 from ingress.lean import json_answer
 from ingress.problems import MemberError, Problem, invalid, unknown_member
 from ingress.site import Site
 from shared import phone
-from shared.db.database import DatabaseAway
 from shared.db.queries import suppressions
 from shared.db.queries.providers import KeyOwner
 from shared.lifecycle import Mode
 from shared.times import rfc3339
-
-T = TypeVar("T")
 
 _REASON: Final = "asked by the provider"
 _LONGEST_REASON: Final = 200
@@ -41,7 +37,7 @@ def suppression_routes(site: Site) -> Blueprint:
         owner = _owner(site)
         number, reason = _read(bodies.parse(bodies.read(request, bodies.CALL_LIMIT)), ("number", "reason"))
         key = site.services.sealer.destination_key(number.e164)
-        entry, is_new = _run(
+        entry, is_new = ask(
             site,
             lambda c: suppressions.add(c, owner.provider_id, key, masked=number.masked, reason=reason or _REASON),
         )
@@ -52,7 +48,7 @@ def suppression_routes(site: Site) -> Blueprint:
         owner = _owner(site)
         number, _ = _read(bodies.parse(bodies.read(request, bodies.CALL_LIMIT)), ("number",))
         key = site.services.sealer.destination_key(number.e164)
-        entry = _run(site, lambda c: suppressions.remove(c, owner.provider_id, key))
+        entry = ask(site, lambda c: suppressions.remove(c, owner.provider_id, key))
         if entry is None:
             raise Problem("not_found", "This number is not on your list.")
         return json_answer(to_json(_entry(entry)))
@@ -61,7 +57,7 @@ def suppression_routes(site: Site) -> Blueprint:
     def page() -> Response:
         owner = _owner(site)
         limit, after = _query()
-        rows = _run(site, lambda c: suppressions.page(c, owner.provider_id, after=after, limit=limit + 1))
+        rows = ask(site, lambda c: suppressions.page(c, owner.provider_id, after=after, limit=limit + 1))
         kept = rows[:limit]
         following = base64.urlsafe_b64encode(bytes(kept[-1].destination_key)).decode() if len(rows) > limit else None
         data = [_entry(row) for row in kept]
@@ -121,10 +117,3 @@ def _query() -> tuple[int, bytes]:
 
 def _entry(row: Any) -> dict[str, Any]:
     return {"to": row.destination_masked, "reason": row.reason, "createdAt": rfc3339(row.created_at)}
-
-
-def _run(site: Site, work: Callable[[Connection], T]) -> T:
-    try:
-        return site.services.database.run(work, patience_s=0.5)
-    except DatabaseAway:
-        raise Problem("unavailable", "The database does not answer.", retry_after_s=1) from None

@@ -51,6 +51,13 @@ class Customer:
         database.run(create)
 
 
+def submit(stage, customer, **changes):
+    """Store one message of *customer*'s, and return its id."""
+    reply = stage.http.post("/api/make-call", json=call(**changes), headers=customer.headers)
+    assert reply.status_code == 200, reply.text
+    return reply.get_json()["data"]["id"]
+
+
 class Stage:
     """The ingress and its database."""
 

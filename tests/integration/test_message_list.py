@@ -10,7 +10,7 @@ from shared.db.prepared import plan_each_time
 from shared.db.queries import message_list, moves
 from shared.db.queries.message_list import Wanted
 from shared.lifecycle import Event, Lane, Move, Status
-from tests.integration.ingress_stage import Customer, call, is_problem, members, staged
+from tests.integration.ingress_stage import Customer, call, is_problem, members, staged, submit
 
 STORY_ONLY = {"nextDialAt", "attempts", "events", "callbacks"}
 _numbers = itertools.count(1)
@@ -26,13 +26,6 @@ def stage(database_url, redis_url, tmp_path_factory):
 def customer(stage):
     """A provider that has no message yet."""
     return Customer(stage.services.database)
-
-
-def submit(stage, customer, **changes):
-    """Store one message, and return its id."""
-    reply = stage.http.post("/api/make-call", json=call(**changes), headers=customer.headers)
-    assert reply.status_code == 200, reply.text
-    return reply.get_json()["data"]["id"]
 
 
 def listed(stage, customer, **query):

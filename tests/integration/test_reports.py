@@ -14,7 +14,7 @@ from shared.db.database import DatabaseAway
 from shared.db.queries import stats
 from shared.lifecycle import Mode
 from shared.times import rfc3339
-from tests.integration.ingress_stage import Customer, call, is_problem, members, staged
+from tests.integration.ingress_stage import Customer, is_problem, members, staged, submit
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +27,6 @@ def stage(database_url, redis_url, tmp_path_factory):
 def customer(stage):
     """A provider that has no message yet."""
     return Customer(stage.services.database)
-
-
-def submit(stage, customer, **changes):
-    reply = stage.http.post("/api/make-call", json=call(**changes), headers=customer.headers)
-    assert reply.status_code == 200, reply.text
-    return reply.get_json()["data"]["id"]
 
 
 def asked(stage, customer, path, **query):
