@@ -97,7 +97,7 @@ class Feeds:
                     return
                 wanted = list(self._waiting)
             self._tell(wanted)
-            time.sleep(_POLL_S)
+            time.sleep(_POLL_S)  # other processes write the events, and tell nobody
 
     def _tell(self, wanted: Sequence[str]) -> None:
         try:

@@ -68,7 +68,7 @@ def _print_all(receiver: Receiver, count: int | None, *, as_json: bool) -> bool:
     try:
         while count is None or seen < count:
             try:
-                came = receiver.wait_for(lambda so_far, seen=seen: len(so_far) > seen, _WAIT_S)  # type: ignore[misc]
+                came = receiver.wait_for(lambda so_far, seen=seen: len(so_far) > seen, _WAIT_S)  # type: ignore[misc]  # a lambda's default
             except TimeoutError:
                 continue
             for received in came[seen:count]:

@@ -63,7 +63,7 @@ OKTA_EXAMPLE: Final = {
 class MessageRequest(CallRequest):
     """The same, where the Idempotency-Key may stand in for messageId."""
 
-    messageId: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None  # type: ignore[assignment]  # noqa: N815
+    messageId: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None  # type: ignore[assignment]  # noqa: N815  wider, on purpose
 
 
 class PreviewRequest(CallRequest):

@@ -16,7 +16,7 @@ class FeedData(CallbackData):
     """A message as callbacks tell of it; of one that was purged since, what it said of itself is null or empty."""
 
     message_id: str | None  # type: ignore[assignment]  # wider, on purpose
-    type: Type | None  # type: ignore[assignment]
+    type: Type | None  # type: ignore[assignment]  # wider, on purpose
 
 
 class FeedEvent(Told):

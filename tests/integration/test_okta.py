@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ingress import admission
+from ingress.admission import Speed
+from shared.backlog import Backlog, Waiting
 from shared.times import rfc3339
 from tests.integration.ingress_stage import is_problem, staged
 
@@ -114,18 +117,19 @@ def test_what_cannot_be_called_is_an_error_that_names_okta_s_member(stage, chang
     assert stage.count("messages") == before
 
 
-def test_a_deadline_that_cannot_be_met_is_told_at_once(stage, monkeypatch):
-    from ingress import submissions
-    from ingress.problems import Problem
-
-    def late(*_):
-        raise Problem("deadline_unreachable", "More calls wait than can be placed.", retry_after_s=7)
-
-    monkeypatch.setattr(submissions, "_check_deadline", late)
+def test_a_deadline_that_cannot_be_met_is_told_at_once(stage):
+    send(stage, asked())  # the provider is known from now on
+    stage.site.forecast.close()
+    now, known = stage.site.forecast.now(), stage.site.forecast.view
+    waiting = {("otp", stage.customer.provider_id): (Waiting(50 * 600, now + 60, now + 119),)}
+    backlog = Backlog(at=now, pace=50.0, lines=10_000.0, waiting=waiting)
+    stage.site.forecast._view = admission.outlook(backlog, Speed(), {})
 
     reply = send(stage, asked())
+    stage.site.forecast._view = known
 
-    assert (reply.status_code, reply.headers["Retry-After"]) == (503, "7")
+    assert reply.status_code == 503
+    assert int(reply.headers["Retry-After"]) >= 1
     assert action(reply)["status"] == "FAILED"
     assert reply.get_json()["error"]["errorCauses"][0]["errorSummary"] == "deadline_unreachable"
 

@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from ingress import filling
+from ingress.problems import Problem
+from shared.db.database import DatabaseAway
 from shared.db.queries import templates
 from tests.integration.ingress_stage import Customer, call, is_problem, members, staged
 
@@ -64,8 +67,6 @@ def test_every_other_text_is_another_version_and_the_same_one_is_none(stage, cus
 
 
 def test_a_new_version_counts_within_seconds_and_a_repetition_keeps_its_answer(stage, customer, monkeypatch):
-    from ingress import filling
-
     put(stage, customer, "hi", "Hello.")
     body = call(template="hi")
     del body["message"]
@@ -82,8 +83,6 @@ def test_a_new_version_counts_within_seconds_and_a_repetition_keeps_its_answer(s
 def test_a_message_that_was_stored_keeps_its_answer_whatever_becomes_of_its_template(
     stage, customer, change, monkeypatch
 ):
-    from ingress import filling
-
     monkeypatch.setattr(filling, "_FRESH_S", 0)
     put(stage, customer, "hi", "Hello.")
     body = call(template="hi")
@@ -109,10 +108,6 @@ def test_a_message_that_fits_the_newest_version_is_never_refused_for_an_older_on
 
 
 def test_while_postgresql_is_away_what_is_remembered_is_used_and_a_batch_is_refused_soon(stage, customer, monkeypatch):
-    from ingress import filling
-    from ingress.problems import Problem
-    from shared.db.database import DatabaseAway
-
     tries = []
 
     class Away:

@@ -1,5 +1,7 @@
 """The v1 routes on one message: create it, take it back, have it explained."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from shared.db.queries import moves
@@ -116,8 +118,6 @@ def test_a_message_that_waits_is_taken_back_and_the_provider_is_told(stage, memb
     rung = []
     monkeypatch.setattr(stage.services.doorbell, "ring", rung.append)
     if members:
-        from datetime import UTC, datetime, timedelta
-
         members = {"scheduledAt": (datetime.now(UTC) + timedelta(hours=3)).isoformat()}
     id_ = stage.make_call(call(**members)).get_json()["data"]["id"]
     rung.clear()

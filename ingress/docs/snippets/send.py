@@ -18,10 +18,10 @@ def place_call(url: str, key: str, call: dict[str, object], *, tries: int = 3) -
     """The HTTP status and the answer. The same body again rings once, so that it may be repeated."""
     headers = {"Authorization": "Basic " + base64.b64encode(key.encode()).decode(), "Content-Type": "application/json"}
     for left in reversed(range(tries)):
-        request = urllib.request.Request(f"{url}/api/make-call", json.dumps(call).encode(), headers)  # noqa: S310
+        request = urllib.request.Request(f"{url}/api/make-call", json.dumps(call).encode(), headers)
         wait_s = 1.0
         try:
-            with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=10) as reply:
                 return reply.status, json.load(reply)
         except urllib.error.HTTPError as error:
             told = error.headers.get("Retry-After", "")
