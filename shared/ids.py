@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Final
 
 import uuid_utils
@@ -22,7 +23,16 @@ def new_id(prefix: str) -> str:
     Args:
         prefix: What the id names, without the underscore.
     """
-    bits = uuid_utils.uuid7().int << 2
+    return _named(prefix, uuid_utils.uuid7().int)
+
+
+def first_id(prefix: str, moment: datetime) -> str:
+    """The id that none made at *moment* or later lies below: a UUIDv7 begins with 48 bits of milliseconds."""
+    return _named(prefix, max(int(moment.timestamp() * 1000), 0) << 80)
+
+
+def _named(prefix: str, number: int) -> str:
+    bits = number << 2
     return f"{prefix}_{''.join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])}"
 
 

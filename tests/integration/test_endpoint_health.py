@@ -31,6 +31,13 @@ def fails(stage, endpoint_id, *, since_s, last_s=0.0):
     )
 
 
+def fails_for_good(stage, endpoint_id):
+    """It was announced ten seconds ago, and has failed for longer than it may."""
+    fails(stage, endpoint_id, since_s=91)
+    tidied(stage)
+    fails(stage, endpoint_id, since_s=101)
+
+
 def tidied(stage):
     """What one round of the sweeper tells."""
     with capture_logs() as told:
@@ -84,7 +91,7 @@ def test_an_endpoint_that_failed_for_the_whole_time_is_disabled_and_what_waits_i
     stage.callbacks(id_, 5, due_in_s=60)
     stage.claim()
     stage.callbacks(other, 2)
-    fails(stage, id_, since_s=101)
+    fails_for_good(stage, id_)
 
     told = tidied(stage)
 
@@ -109,9 +116,19 @@ def test_an_endpoint_that_is_not_tried_does_not_fail(stage):
     assert endpoint(stage, id_).disabled_at is None
 
 
+def test_none_is_disabled_without_a_notice_and_a_while_to_act_on_it(stage):
+    id_ = stage.endpoint()
+    fails(stage, id_, since_s=500)
+    assert [tidied(stage), tidied(stage)] == [[("endpoint_failing", 90)], []]
+
+    stage.change("UPDATE endpoints SET warned_at = now() - interval '6 seconds', last_failure_at = now()")
+
+    assert tidied(stage) == [("endpoint_disabled", None)]
+
+
 def test_what_is_written_for_an_endpoint_as_it_is_disabled_is_parked_too(stage):
     id_ = stage.endpoint()
-    fails(stage, id_, since_s=101)
+    fails_for_good(stage, id_)
     tidied(stage)
 
     stage.callbacks(id_, 3)
@@ -123,7 +140,7 @@ def test_what_is_written_for_an_endpoint_as_it_is_disabled_is_parked_too(stage):
 def test_a_long_backlog_is_parked_page_by_page(stage):
     id_ = stage.endpoint()
     stage.callbacks(id_, 7)
-    fails(stage, id_, since_s=101)
+    fails_for_good(stage, id_)
     stage.database.run(lambda c: endpoint_health.disable(c, LIMIT_S))
 
     pages = [stage.database.run(lambda c: endpoint_health.park(c, 3), alone=True) for _ in range(4)]
@@ -135,7 +152,7 @@ def test_what_an_operator_disabled_is_left_as_it_is(stage):
     id_ = stage.endpoint()
     stage.callbacks(id_)
     stage.change("UPDATE endpoints SET disabled_at = now(), disabled_reason = 'disabled by an operator'")
-    fails(stage, id_, since_s=101)
+    fails_for_good(stage, id_)
 
     assert tidied(stage) == []
     assert states(stage, id_) == ["due"]  # as somebody asked for it since

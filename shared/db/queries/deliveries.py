@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
 from shared.db.prepared import Prepared
+from shared.ids import first_id
 from shared.lifecycle import CallbackState
 
 #: Events that one page looks at: those that this endpoint was not told of are passed over.
@@ -145,9 +146,12 @@ def resend(connection: Connection, callback_id: str) -> None:
     connection.execute(_RESEND, {"id": callback_id})
 
 
+#: An event's id tells when it was made, by the clock of a process; what happened when is told by PostgreSQL's.
+_CLOCKS_DIFFER: Final = timedelta(hours=1)
+# The ids keep what was given up long before the span, a hundred thousand perhaps, from being looked at.
 _RANGE: Final = f"""
 SELECT c.callback_id FROM callbacks c JOIN feed_events f USING (event_id)
-WHERE c.endpoint_id = :endpoint_id AND c.state = 'parked' AND f.occurred_at >= :since
+WHERE c.endpoint_id = :endpoint_id AND c.state = 'parked' AND f.occurred_at >= :since AND c.event_id >= :first_id
   AND f.occurred_at < COALESCE(CAST(:until AS timestamptz), now())
 ORDER BY c.event_id LIMIT {MOST_RECOVERED}
 """
@@ -179,4 +183,5 @@ def recover(connection: Connection, span: Span) -> int:
 
 
 def _asked(span: Span) -> dict[str, Any]:
-    return {"endpoint_id": span.endpoint_id, "since": span.since, "until": span.until}
+    first = first_id("evt", span.since - _CLOCKS_DIFFER)
+    return {"endpoint_id": span.endpoint_id, "since": span.since, "until": span.until, "first_id": first}

@@ -11,6 +11,8 @@ from shared.db.queries import audit_log
 
 #: Shares of the time after which an endpoint is disabled, at which that is announced.
 NOTICES: Final = (0.5, 0.7, 0.9)
+#: The share of that time which lies at least between a notice and the failure that disables.
+_WARNED: Final = 0.05
 #: Why an endpoint was disabled by nobody.
 REASON: Final = "nothing was delivered for too long"
 _ACTOR: Final = "sweeper"
@@ -30,9 +32,11 @@ WHERE e.endpoint_id = met.endpoint_id AND e.failing_since IS NOT NULL AND e.disa
 RETURNING e.endpoint_id, e.provider_id, e.failing_since, met.share,
   {_FAILS_FOR.format(share=1)} AS disables_at
 """)
+# Never without a notice, and a while to act on it: at little traffic the second failure may come after the whole time.
 _DISABLE: Final = text(f"""
 UPDATE endpoints e SET disabled_at = now(), disabled_reason = :reason
 WHERE e.failing_since IS NOT NULL AND e.disabled_at IS NULL AND e.last_failure_at >= {_FAILS_FOR.format(share=1)}
+  AND e.warned_at >= e.failing_since AND e.last_failure_at >= e.warned_at + :warned_s * interval '1 second'
 RETURNING e.endpoint_id, e.provider_id, e.failing_since, e.last_failure
 """)
 
@@ -43,8 +47,9 @@ def notice(connection: Connection, limit_s: float) -> Sequence[Any]:
 
 
 def disable(connection: Connection, limit_s: float) -> Sequence[Any]:
-    """Disable the endpoints that failed for *limit_s* seconds at each try; what waits there :func:`park` parks."""
-    disabled = connection.execute(_DISABLE, {"limit_s": limit_s, "reason": REASON}).all()
+    """Disable those that failed at each try for *limit_s* seconds, and were announced; :func:`park` parks the rest."""
+    asked = {"limit_s": limit_s, "warned_s": _WARNED * limit_s, "reason": REASON}
+    disabled = connection.execute(_DISABLE, asked).all()
     for row in disabled:
         after = {"disabled": True, "failing_since": row.failing_since, "last_failure": row.last_failure}
         audit_log.note(connection, _ACTOR, "endpoint.disable", row.endpoint_id, before={"disabled": False}, after=after)

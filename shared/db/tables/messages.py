@@ -14,7 +14,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Double,
-    ForeignKey,
     Identity,
     Index,
     Integer,
@@ -55,7 +54,7 @@ MESSAGES: Final = Table(
     Column("max_attempts", SmallInteger, nullable=False),  # callflows that 8x8 may have accepted
     Column("spare_attempts", SmallInteger, nullable=False),  # repeats after 8x8's own faults, beyond those
     Column("redial_unknown", Boolean, nullable=False),
-    Column("endpoint_id", ForeignKey("endpoints.endpoint_id")),  # null: every endpoint of the provider
+    Column("endpoint_id", Text),  # null: every endpoint of the provider; it may have been forgotten since
     Column("metadata", JSONB, nullable=False),
     Column("warnings", JSONB, nullable=False),
     moment("scheduled_at"),
