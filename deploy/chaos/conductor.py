@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from deploy.chaos import held_plot, plot
 from deploy.chaos.checker import Bounds
@@ -21,7 +21,7 @@ from deploy.chaos.programmes.failover import failover
 from deploy.chaos.programmes.hostile import hostile
 from deploy.chaos.programmes.recovery import recovery
 from deploy.chaos.programmes.redis import redis
-from deploy.chaos.programmes.soak import RATE, soak
+from deploy.chaos.programmes.soak import CALLBACK_TIME, RATE, soak
 from deploy.chaos.programmes.webhooks import webhooks
 from deploy.chaos.records import Evidence
 from deploy.chaos.stage import Stage
@@ -49,6 +49,7 @@ class Programme:
     play: Play
     draw: Draw = plot.draw
     per_minute: int | None = None  # messages, of a drill that takes so long that it is played only when it is named
+    settings: Mapping[str, Any] = field(default_factory=dict)  # where it needs others than the drills' own
 
     def messages_in(self, minutes: float | None) -> int | None:
         """How many it sends in that time; None for its own count."""
@@ -65,7 +66,7 @@ PROGRAMMES: Final = (
     Programme("deployment", "three restarts and a migration in mid-burst", deployment),
     Programme("failover", "a standby without the last commits takes over", failover),
     Programme("hostile", "endpoints that drip, swallow and send bombs", hostile),
-    Programme("soak", "half an hour of traffic", soak, held_plot.draw, per_minute=round(60 * RATE)),
+    Programme("soak", "half an hour of traffic", soak, held_plot.draw, round(60 * RATE), CALLBACK_TIME),
 )
 
 
@@ -75,9 +76,10 @@ def chosen(names: Sequence[str]) -> list[Programme]:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """A stage in a folder that vanishes with it."""
-    with tempfile.TemporaryDirectory(prefix="ringpost-chaos-") as folder, Stage(Path(folder)) as running:
+def stage(*programmes: Programme) -> Iterator[Stage]:
+    """A stage for these drills, in a folder that vanishes with it."""
+    changes = {name: value for one in programmes for name, value in one.settings.items()}
+    with tempfile.TemporaryDirectory(prefix="ringpost-chaos-") as folder, Stage(Path(folder), **changes) as running:
         yield running
 
 

@@ -57,7 +57,15 @@ _SHRUNK: Final = SHRUNK | {
 class Stage:
     """Everything running, as a context manager; ``on_exit`` is told of each process that dies."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        """
+        Start nothing yet.
+
+        Args:
+            folder: Where everything is kept.
+            changes: Any setting.
+        """
+        self._changes = changes
         self.folder: Final = folder
         self.log: Final = folder / "processes.log"
         self.callbacks: Final = folder / "callbacks.jsonl"
@@ -86,7 +94,7 @@ class Stage:
             self._through(REDIS, self.engines.redis_url),
             self.folder / "data",
             self._through(VOICE, self.voice_url),
-            **_SHRUNK,
+            **(_SHRUNK | self._changes),
         )
         self.url = f"http://{HOST}:{self.settings.port}"
         callback_url = self._through(RECEIVER, f"http://{HOST}:{receiver_port}/callbacks")

@@ -89,7 +89,7 @@ def _played(wanted: Sequence[Programme], console: Console, seed: int, how: Mappi
             progress.update(task, description=f"{what:<60.60}")
 
         tell("starting the engines, Ringpost and 8x8")
-        with conductor.stage() as stage:
+        with conductor.stage(*wanted) as stage:
             for programme in wanted:
                 messages = programme.messages_in(how["minutes"]) or how["messages"]
                 one = conductor.play(programme, stage, seed, tell, quick=how["quick"], messages=messages)
