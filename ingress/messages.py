@@ -91,7 +91,7 @@ def _cancel(site: Site, owner: KeyOwner, id_: str) -> None:
         told = cancellation.cancel(connection, owner.provider_id, id_, tests_only=tests_only)
         # The answer to a commit may be lost: what this request canceled then, it finds canceled.
         is_again = next(tries) > 0
-        return replace(told, is_done=True) if told and is_again and told.is_by_sender else told
+        return replace(told, is_done=True) if told and is_again and told.was_so else told
 
     told = ask(site, work)
     if told is None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -15,6 +12,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from ingress.asking import ask
+from ingress.csv_table import COLUMNS, cells, lines
 from ingress.lean import json_answer, streamed_answer
 from ingress.message_list import PAGES, read_query, read_span
 from ingress.problems import MemberError, Problem, invalid
@@ -32,18 +30,11 @@ _LONGEST: Final = timedelta(days=31)
 _ALLOWANCE: Final = timedelta(seconds=5)
 #: Messages that are read and sent at once.
 _PIECE: Final = 1000
-COLUMNS: Final = (
-    "id", "messageId", "type", "mode", "status", "reason", "retryable", "party", "to", "country", "from", "voice",
-    "speed", "repetition", "interruptible", "sessionId", "createdAt", "scheduledAt", "expiresAt", "finishedAt",
-    "metadata", "warnings",
-)  # fmt: skip
 #: How long PostgreSQL may be away, in seconds: before an export has begun, and in the midst of it.
 _FIRST_S: Final = 0.5
 _LATER_S: Final = 20.0
 #: The last line of an export that PostgreSQL did not let come to its end: no id of a message.
 _BROKEN_OFF: Final = ("broken off", "The database does not answer. Ask again.")
-#: What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection).
-_FORMULA: Final = tuple("=+-@\t\r\n")
 
 
 def report_routes(site: Site) -> Blueprint:
@@ -134,34 +125,15 @@ def _table(site: Site, owner: KeyOwner, wanted: Wanted) -> Iterator[bytes]:
         return ask(site, read, alone=True, patience_s=patience_s)
 
     def pieces(page: Page) -> Iterator[bytes]:
-        yield _lines([COLUMNS])
-        yield _lines(_row(story.head(row)) for row in page.rows)
+        yield lines([COLUMNS])
+        yield lines(cells(story.head(row)) for row in page.rows)
         while page.after is not None:
             try:
                 page = page_after(page.after, _LATER_S)
             except Problem:
-                yield _lines([_BROKEN_OFF])
+                yield lines([_BROKEN_OFF])
                 return
             if page.rows:
-                yield _lines(_row(story.head(row)) for row in page.rows)
+                yield lines(cells(story.head(row)) for row in page.rows)
 
     return pieces(page_after(None, _FIRST_S))  # now, while there may still be an error instead
-
-
-def _row(message: Mapping[str, Any]) -> list[str]:
-    return [_cell(message[name]) for name in COLUMNS]
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, dict | list):
-        value = json.dumps(value, ensure_ascii=False) if value else ""
-    said = str(value).lower() if isinstance(value, bool) else str(value)
-    return "'" + said if said.startswith(_FORMULA) else said
-
-
-def _lines(rows: Iterable[Sequence[str]]) -> bytes:
-    piece = io.StringIO()
-    csv.writer(piece).writerows(rows)
-    return piece.getvalue().encode()

@@ -29,6 +29,7 @@ from ingress.problems import Prepared
 from ingress.site import build_site
 from ingress.webhooks import PREFIX, shown_path
 from shared import collector, lifeline, log
+from shared.presence import Presence
 from shared.services import build_services
 from shared.settings import Settings
 from shared.strand import Strands
@@ -274,7 +275,14 @@ def create() -> Server:
     settings = Settings.load()
     log.configure(settings.log_format, settings.log_level)
     site = build_site(build_services(settings, application="ringpost-web", redis_timeout_s=_REDIS_S))
-    server = Server(create_app(site), let_go=site.feeds.leave)
+    presence = Presence(site.services.database, "web")
+
+    def leave() -> None:
+        site.feeds.leave()
+        threading.Thread(target=presence.end, name="presence-end", daemon=True).start()  # the loop must not wait
+
+    server = Server(create_app(site), let_go=leave)
+    presence.begin()
     collector.spare_the_living()
     return server
 

@@ -220,6 +220,10 @@ class CallbackState(StrEnum):
     PARKED = "parked"
 
 
+#: Callbacks that may be sent again.
+RESENDABLE: Final = frozenset({CallbackState.DONE, CallbackState.PARKED})
+
+
 def mermaid() -> str:
     """The state diagram of :data:`TRANSITIONS` in Mermaid's language, as ARCHITECTURE.md shows it."""
     arrows: dict[tuple[str, str], list[str]] = {}

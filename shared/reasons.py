@@ -35,6 +35,7 @@ class Reason(StrEnum):
     NOT_HEARD = "not_heard"
     OPTED_OUT = "opted_out"
     CANCELED_BY_SENDER = "canceled_by_sender"
+    CANCELED_BY_OPERATOR = "canceled_by_operator"
     DEADLINE_PASSED = "deadline_passed"
     DIALING_STOPPED = "dialing_stopped"
     DAILY_CAP = "daily_cap"
@@ -63,6 +64,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     Reason.NOT_HEARD: Meaning(True, Party.UPSTREAM, "The call broke off before the text was spoken once."),
     Reason.OPTED_OUT: Meaning(False, Party.RECIPIENT, "The person asked not to be called."),
     Reason.CANCELED_BY_SENDER: Meaning(False, Party.SENDER, "The sender canceled the message."),
+    Reason.CANCELED_BY_OPERATOR: Meaning(True, Party.POLICY, "The operator of the service canceled the message."),
     Reason.DEADLINE_PASSED: Meaning(True, Party.SERVICE, "The deadline passed before the call could be placed."),
     Reason.DIALING_STOPPED: Meaning(True, Party.POLICY, "The operator has stopped such calls for now."),
     Reason.QUIET_HOURS: Meaning(

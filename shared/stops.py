@@ -14,6 +14,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+import phonenumbers
+
 from shared.lifecycle import Lane
 
 
@@ -104,6 +106,8 @@ def name_of(scope: Scope, text: str | None) -> str:
         text = text.upper()
         if not _COUNTRY.fullmatch(text):
             raise ValueError("a country is an ISO 3166 code such as SG")
+        if text not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError(f"{text} is no country that can be called")
     if scope in (Scope.PREFIX, Scope.SOURCE):
         text = "+" + text.translate(_FILLER).lstrip("+")
         pattern, example = (_PREFIX, "+2357012") if scope is Scope.PREFIX else (_SOURCE, "+6531580001")

@@ -17,6 +17,7 @@ import dramatiq
 
 from shared import collector, jobs, lifeline, log
 from shared.broker import ConsumerWatch
+from shared.presence import Presence
 from shared.services import Services, build_services
 from shared.settings import Settings
 from workers.actors import Steps, declare_actors
@@ -65,9 +66,12 @@ def run(queues: Collection[str], threads: int) -> None:
     for job in jobs.ALL:
         if job.queue in queues:
             services.doorbell.ring(job)  # the last ring may have died with the process before this one
+    presence = Presence(services.database, ", ".join(sorted(queues)))
+    presence.begin()
     collector.spare_the_living()
     signal.sigwait(_ENDS)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+    presence.end()
     worker.stop(timeout=_DRAIN_MS)
     services.broker.close()
 

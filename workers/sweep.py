@@ -20,6 +20,7 @@ from shared.alarms import CLOCK_LIMIT_S
 from shared.db.database import Database, DatabaseAway, is_away
 from shared.db.queries import daily_calls, moves, poison, sweep
 from shared.lifecycle import DOUBTFUL, Event, Lane, Move, Status
+from shared.presence import Presence
 from shared.reasons import Reason
 from shared.services import Services, build_services, pace_of, timing_of
 from shared.settings import Settings
@@ -27,6 +28,7 @@ from shared.verdict import Dialed, Timing, doubt_due
 from workers import failover, sweep_stops
 from workers.ask_log_export import keep_asking
 from workers.purge import keep_purging
+from workers.record_figures import keep_recording
 from workers.refresh_voices import keep_fresh
 from workers.tally_ends import keep_tallying
 from workers.tidy import Tidy
@@ -232,6 +234,9 @@ def main() -> None:
     threading.Thread(target=keep_tallying, args=(services, stop), name="ends", daemon=True).start()
     threading.Thread(target=keep_asking, args=(services, stop), name="log-exports", daemon=True).start()
     threading.Thread(target=keep_purging, args=(services, stop), name="purge", daemon=True).start()
+    threading.Thread(target=keep_recording, args=(services, stop), name="figures", daemon=True).start()
+    presence = Presence(services.database, "sweeper")
+    presence.begin()
     tidy = Tidy(services)
     is_new = True
     while True:
@@ -249,6 +254,7 @@ def main() -> None:
         if signal.sigtimedwait(_ENDS, settings.sweep_interval_seconds) is not None:
             break
     stop.set()
+    presence.end()
     services.close()
 
 

@@ -17,6 +17,7 @@ from deploy.bench.measures.admission import admission
 from deploy.bench.measures.audit import audit
 from deploy.bench.measures.burst import burst
 from deploy.bench.measures.callbacks import callbacks
+from deploy.bench.measures.dashboard import dashboard
 from deploy.bench.measures.drain import drain
 from deploy.bench.measures.fairness import fairness
 from deploy.bench.measures.growth import growth
@@ -62,6 +63,7 @@ MEASUREMENTS: Final = (
     Measurement("overload", overload),
     Measurement("growth", growth),
     Measurement("audit", audit),
+    Measurement("dashboard", dashboard),
     Measurement("memory", memory),
 )
 

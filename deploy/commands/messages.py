@@ -1,4 +1,4 @@
-"""``ringpost messages``: look into one message."""
+"""``ringpost messages``: find messages, and look into one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from typing import Any, Final
 
 import click
 
-from deploy.commands.console import Problem, json_option, open_transaction, print_json, print_table, shown
+from deploy.commands.console import (
+    WRONG_USE,
+    Problem,
+    json_option,
+    open_transaction,
+    print_json,
+    print_table,
+    shown,
+)
 
 _HEAD: Final = [
     "messageId",
@@ -36,7 +44,46 @@ _TABLES: Final = {
 
 @click.group()
 def messages() -> None:
-    """Look into one message."""
+    """Find messages, and look into one: list, show."""
+
+
+@messages.command("list")
+@click.option("--provider", metavar="P", help="Of one provider, by name or id.")
+@click.option("--status", metavar="S,S", help="Such as queued,dialing.")
+@click.option("--type", metavar="T,T", help="otp, alert, notification.")
+@click.option("--mode", metavar="M", help="live or test.")
+@click.option("--country", metavar="SG,US")
+@click.option("--last4", metavar="NNNN", help="The last four digits of the number.")
+@click.option("--since", metavar="T", help="Accepted since then, such as 2026-10-05T09:00:00Z.")
+@click.option("--until", metavar="T", help="Accepted before.")
+@click.option("--limit", metavar="N", default="50", show_default=True, help="200 at most.")
+@json_option
+def list_(as_json: bool, provider: str | None, **asked: str | None) -> None:  # noqa: FBT001
+    """List the newest messages of all providers; of what does not fit, 5,000 are passed over at most."""
+    from deploy.commands.providers import find_provider
+    from ingress import problems
+    from ingress.message_list import read_query
+    from shared.db import story
+    from shared.db.queries import message_list
+
+    try:
+        query = read_query({name: [value] for name, value in asked.items() if value}, lambda _: None)
+    except problems.Problem as problem:
+        raise Problem("; ".join(f"--{one.member}: {one.message}" for one in problem.errors), WRONG_USE) from None
+    with open_transaction() as connection:
+        if provider is None:
+            page = message_list.page_of_all(connection, query.wanted, after=None, limit=query.limit)
+        else:
+            id_ = find_provider(connection, provider)
+            page = message_list.page(connection, id_, query.wanted, after=None, limit=query.limit)
+    found = [story.head(row) for row in page.rows]
+    if as_json:
+        print_json(found)
+        return
+    columns = ["id", "messageId", "type", "status", "reason", "to", "country", "createdAt"]
+    print_table("Messages", columns, [[one[name] for name in columns] for one in found])
+    if page.after is not None:
+        click.echo("there are older ones: narrow the span with --until")
 
 
 @messages.command()

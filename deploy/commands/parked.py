@@ -34,7 +34,7 @@ _SPOOLED: Final = re.compile(r"spool_[\w.]+[.]parked")
 @click.group()
 def parked() -> None:
     """
-    What was set aside: list, resend, discard.
+    What was set aside: list, match, resend, discard.
 
     That is callbacks whose tries are used up, webhooks that failed their worker too often, webhooks of call
     sessions that nobody knows yet, webhooks in this machine's spool that cannot be stored, and messages held since
@@ -47,7 +47,7 @@ def parked() -> None:
 @json_option
 def list_(limit: int, as_json: bool) -> None:  # noqa: FBT001
     """List them, the oldest first."""
-    from shared.db import reports
+    from shared.db import doubts, reports
     from shared.db.queries import failover
 
     settings = load_settings()
@@ -56,6 +56,8 @@ def list_(limit: int, as_json: bool) -> None:  # noqa: FBT001
             "callbacks": reports.parked_callbacks(connection, limit),
             "events": reports.parked_events(connection, limit),
             "messages": failover.held(connection, limit=limit),
+            "doubtful": doubts.unsettled(connection, limit),
+            "undetermined": doubts.undetermined(connection, limit),
         }
     found["spooled"] = sorted(path.name for path in settings.spool_dir.glob("*.parked"))[:limit]
     if as_json:
@@ -90,8 +92,31 @@ def _print(found: Mapping[str, Sequence[Any]]) -> None:
         ["message", "lane", "deadline", "held since", "in time"],
         [[row[name] for name in ("id", "lane", "deadline", "since", "in_time")] for row in found["messages"]],
     )
+    for kind, title, last in (
+        ("doubtful", "Nobody knows whether it rang, and it may still be found out", "due_at"),
+        ("undetermined", "Ended undetermined", "finished_at"),
+    ):
+        click.echo()
+        columns = ["id", "lane", "country", "destination_masked", "reason", last]
+        heads = ["message", "lane", "country", "to", "reason", "given up"]
+        print_table(title, heads, [[row[name] for name in columns] for row in found[kind]])
     click.echo()
     print_table("Spooled webhooks that cannot be stored", ["file"], [[name] for name in found["spooled"]])
+
+
+@parked.command()
+@click.argument("webhook", type=int)
+@click.argument("message_id", metavar="MESSAGE")
+def match(webhook: int, message_id: str) -> None:
+    """Take an unmatched webhook, by its number, for a doubtful call of a message; what it says must fit the call."""
+    from shared.db.queries import operations
+
+    with open_transaction() as connection:
+        attempt = operations.match_event(connection, webhook, message_id)
+        if attempt is None:
+            raise Problem(f"webhook {webhook} is not unmatched, or no call of {message_id} lacks a session")
+        note(connection, "event.match", str(webhook), {"message": message_id}, before={"message": None})
+    click.echo(f"webhook {webhook} is reconciled with {attempt}")
 
 
 @parked.command()

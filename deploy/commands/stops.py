@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -130,11 +129,6 @@ def _stop_of(connection: Connection, scope: str, name: str | None) -> Stop:
         kept = name_of(Scope(scope), name)
     except ValueError as error:
         raise Problem(f"NAME: {error}", WRONG_USE) from None
-    if Scope(scope) is Scope.COUNTRY:
-        import phonenumbers
-
-        if kept not in phonenumbers.SUPPORTED_REGIONS:
-            raise Problem(f"NAME: {kept} is no country that can be called", WRONG_USE)
     return Stop(Scope(scope), find_provider(connection, kept) if Scope(scope) is Scope.PROVIDER else kept)
 
 
@@ -166,54 +160,18 @@ def _noted(row: Any) -> dict[str, Any] | None:
 
 def _cost(settings: Settings, wanted: Stop, patience_s: float | None) -> dict[str, Any]:
     """What it would cost; nothing known when that takes longer than *patience_s*."""
+    from shared import stop_cost
     from shared.db.database import is_away
+    from shared.sealing import Sealer
 
     try:
         with open_transaction(settings) as connection:
-            return _counted(connection, settings, wanted, patience_s)
+            cost = stop_cost.counted(connection, Sealer(*settings.data_keys), wanted, patience_s)
     except Exception as error:
         if patience_s is None or not is_away(error):
             raise
-        unknown = dict.fromkeys(("last_day", "last_day_total", "waiting"))
-        return {**unknown, "is_at_most": False, "at": datetime.now(UTC)}
-
-
-def _counted(connection: Connection, settings: Settings, wanted: Stop, patience_s: float | None) -> dict[str, Any]:
-    from shared.db import stop_preview
-
-    if patience_s is not None:
-        stop_preview.hurry(connection, patience_s)
-    rows = [dict(row) for row in stop_preview.lost(connection, wanted)]
-    total = {name: sum(row[name] for row in rows) for name in ("messages", "calls", "delivered", "ended")}
-    is_prefix = wanted.scope is Scope.PREFIX
-    waiting = _with_prefix(connection, settings, wanted) if is_prefix else stop_preview.waiting(connection, wanted)
-    return {
-        "last_day": [row | {"delivered_share": _share(row)} for row in rows],
-        "last_day_total": total | {"delivered_share": _share(total)},
-        "is_at_most": is_prefix,
-        "waiting": waiting,
-        "at": datetime.now(UTC),
-    }
-
-
-def _share(row: Mapping[str, Any]) -> float | None:
-    return row["delivered"] / row["ended"] if row["ended"] else None
-
-
-def _with_prefix(connection: Connection, settings: Settings, wanted: Stop) -> int:
-    from shared.db import stop_preview
-    from shared.sealing import Sealer, Unsealable
-
-    sealer = Sealer(*settings.data_keys)
-
-    def fits(id_: str, content: bytes) -> bool:
-        try:
-            destination: str = json.loads(sealer.unseal(content, row=id_))["destination"]
-        except Unsealable:
-            return False
-        return destination.startswith(wanted.name)
-
-    return sum(fits(id_, content) for id_, content in stop_preview.waiting_contents(connection, wanted))
+        cost = stop_cost.unknown()
+    return cost | {"at": datetime.now(UTC)}
 
 
 def _print_cost(wanted: Stop, cost: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from typing import Final
 from flask import Request, abort, g, redirect, request, url_for
 from werkzeug.wrappers import Response
 
+from ingress.dashboard.pages import TWIN, is_twin
 from ingress.dashboard.sessions import Sessions, csrf_of
 from ingress.peer import client_ip
 from shared.operators import Role
@@ -34,8 +35,37 @@ NEEDED: Final[Mapping[str, Role | None]] = {
     "account.sign_out": Role.VIEWER,
     "account.sign_out_everywhere": Role.VIEWER,
     "now.now": Role.VIEWER,
-    "now.pause": Role.OPERATOR,
-    "now.resume": Role.OPERATOR,
+    "now.history": Role.VIEWER,
+    "messages.listed": Role.VIEWER,
+    "messages.table": Role.VIEWER,
+    "messages.one": Role.VIEWER,
+    "messages.cancel_": Role.OPERATOR,
+    "messages.resend": Role.OPERATOR,
+    "callbacks.listed": Role.VIEWER,
+    "callbacks.one": Role.VIEWER,
+    "callbacks.test": Role.OPERATOR,
+    "callbacks.recover": Role.OPERATOR,
+    "callbacks.disable": Role.OPERATOR,
+    "callbacks.enable": Role.OPERATOR,
+    "queues.listed": Role.VIEWER,
+    "queues.pause": Role.OPERATOR,
+    "queues.resume": Role.OPERATOR,
+    "queues.drain": Role.OPERATOR,
+    "set_aside.listed": Role.VIEWER,
+    "set_aside.change": Role.OPERATOR,
+    "set_aside.match": Role.OPERATOR,
+    "traffic.listed": Role.VIEWER,
+    "traffic.preview": Role.OPERATOR,
+    "traffic.stop": Role.OPERATOR,
+    "traffic.go": Role.OPERATOR,
+    "traffic.pace": Role.OPERATOR,
+    "traffic.release": Role.OPERATOR,
+    "senders.listed": Role.VIEWER,
+    "senders.sources": Role.VIEWER,
+    "senders.revoke": Role.ADMIN,
+    "senders.disable": Role.ADMIN,
+    "senders.cap": Role.ADMIN,
+    "setup.settings": Role.VIEWER,
     "audit_trail.entries": Role.VIEWER,
     "operators.listed": Role.ADMIN,
     "operators.add": Role.ADMIN,
@@ -61,6 +91,7 @@ class Guard:
         page = request.endpoint
         if page is None or page == "static":  # none: Flask's own 404 or 405
             return None
+        page = page.removesuffix(TWIN)
         if page not in NEEDED:
             abort(404)
         g.visitor = visitor = self._sessions.visitor(request)
@@ -69,6 +100,8 @@ class Guard:
         needed = NEEDED[page]
         if needed is None:
             return None
+        if visitor.operator is None and is_twin():
+            abort(401, "Sign in first; programs ask with the cookie of a session.")
         if visitor.operator is None:
             return redirect(url_for("sign_in.form"), 303)
         if not visitor.operator.role.covers(needed):

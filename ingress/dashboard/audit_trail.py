@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from flask import Blueprint, render_template, request
+from flask import request
 
+from ingress.dashboard.pages import Pages, asked
 from ingress.site import Site
 from shared.db.queries import audit_log
 from shared.db.queries.audit_log import Wanted
@@ -17,24 +18,20 @@ _PAGE: Final = 50
 _LONGEST_WORD: Final = 128
 
 
-def audit_pages(site: Site) -> Blueprint:
+def audit_pages(site: Site) -> Pages:
     """GET /dashboard/audit: ``actor``, ``action``, ``since`` (a day), ``before`` (an entry's number)."""
-    routes = Blueprint("audit_trail", __name__)
+    routes = Pages("audit_trail", __name__)
 
-    @routes.get("/audit")
-    def entries() -> str | tuple[str, int]:
-        asked = {
-            name: request.args.get(name, "").replace("\0", "").strip()[:_LONGEST_WORD]
-            for name in ("actor", "action", "since")
-        }
+    @routes.page("/audit", "audit.html")
+    def entries() -> Mapping[str, Any]:
+        words = {name: asked(name)[:_LONGEST_WORD] for name in ("actor", "action", "since")}
         try:
-            wanted = Wanted(asked["actor"] or None, asked["action"] or None, None, _day(asked["since"]), _before())
+            wanted = Wanted(words["actor"] or None, words["action"] or None, None, _day(words["since"]), _before())
         except ValueError:
-            return render_template("audit.html", rows=[], asked=asked, older=None, why="No such day or page."), 422
+            return {"rows": [], "asked": words, "older": None, "why": "No such day or page."}
         found = site.services.database.run(lambda c: audit_log.listed(c, wanted, _PAGE + 1))
-        rows = [dict(row) | {"before": _shown(row["before"]), "after": _shown(row["after"])} for row in found[:_PAGE]]
-        older = rows[-1]["audit_id"] if len(found) > _PAGE else None
-        return render_template("audit.html", rows=rows, asked=asked, older=older, why=None)
+        older = found[_PAGE - 1]["audit_id"] if len(found) > _PAGE else None
+        return {"rows": found[:_PAGE], "asked": words, "older": older}
 
     return routes
 
@@ -50,16 +47,3 @@ def _before() -> int | None:
     if not (text.isascii() and text.isdecimal() and len(text) < 19):
         raise ValueError("no entry's number")
     return int(text)
-
-
-def _shown(value: Any) -> str:
-    """What was noted, as short as it can be read."""
-    if value is None:
-        return "-"
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {_word(one)}" for name, one in value.items())
-    return _word(value)
-
-
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,58 +1,63 @@
-"""What waits, what is under way, what is wrong; and the switch of each lane."""
+"""What waits, what is under way and what is wrong, now and in the last hours."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-from flask import Blueprint, abort, g, redirect, render_template, url_for
-from werkzeug.wrappers import Response
+from flask import Response
+from pydantic_core import to_json
 
-from ingress.metrics import kept
+from ingress.dashboard.pages import Pages, asked
 from ingress.site import Site
-from shared.db.queries import lanes
-from shared.db.queries.daily_calls import caps_of
+from shared.as_json import json_of
+from shared.db import traffic
+from shared.db.queries import figures as past
 from shared.db.state import bad_news, gather
-from shared.lifecycle import Lane
-from shared.services import pace_of
-from shared.vitals import Vitals
+
+#: Spans of the charts, in hours.
+SPANS: Final = (1, 6, 24, 168)
 
 
-def now_pages(site: Site) -> Blueprint:
-    """GET /dashboard/now, POST /dashboard/lanes/{lane}/pause and resume."""
-    routes = Blueprint("now", __name__)
-    services, settings = site.services, site.settings
-    caps = caps_of(pace_of(settings))
-    figures = kept(Vitals(services.database, services.broker.client, settings.spool_dir, caps).read)
+def now_pages(site: Site, figures: Callable[[], dict[str, Any]]) -> Pages:
+    """
+    /dashboard/now, and /dashboard/history.json for its charts.
 
-    @routes.get("/now")
-    def now() -> str:
-        state = services.database.run(lambda c: gather(c, settings))
+    Args:
+        site: Of this process.
+        figures: Of :mod:`shared.vitals`.
+    """
+    routes, run, settings = Pages("now", __name__), site.services.database.run, site.settings
+
+    @routes.page("/now", "now.html")
+    def now() -> Mapping[str, Any]:
+        state = run(lambda c: gather(c, settings))
         state["vitals"] = vitals = figures()
         state["redis"] = {"reachable": vitals["redis_up"] == 1}
-        return render_template("now.html", state=state, figures=_plain(vitals), bad_news=list(bad_news(state)))
+        return {
+            "state": state,
+            "figures": _plain(vitals),
+            "bad_news": list(bad_news(state)),
+            "answers": run(traffic.answers, alone=True),
+            "audit": run(past.latest_audit, alone=True),
+            "hours": _hours(),
+            "spans": list(SPANS),
+        }
 
-    @routes.post("/lanes/<lane>/pause")
-    def pause(lane: str) -> Response:
-        by = g.visitor.operator.name
-        services.database.run(lambda c: lanes.pause(c, _lane(lane), actor=by))
-        return redirect(url_for("now.now"), 303)
-
-    @routes.post("/lanes/<lane>/resume")
-    def resume(lane: str) -> Response:
-        by = g.visitor.operator.name
-        services.database.run(lambda c: lanes.resume(c, _lane(lane), actor=by))
-        return redirect(url_for("now.now"), 303)
+    @routes.get("/history.json")
+    def history_json() -> Response:
+        rows = run(lambda c: past.past(c, _hours()), alone=True)
+        told = [{"at": row["at"], **row["figures"]} for row in rows]
+        return Response(to_json(json_of(told)), content_type="application/json")
 
     return routes
 
 
-def _lane(text: str) -> Lane:
-    if text not in set(Lane):
-        abort(404)
-    return Lane(text)
+def _hours() -> int:
+    return int(asked("hours")) if asked("hours") in {str(one) for one in SPANS} else SPANS[0]
 
 
-def _plain(vitals: dict[str, Any]) -> list[tuple[str, str]]:
+def _plain(vitals: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The figures that are one number, as people read them."""
     return [
         (name.removesuffix("_s").replace("_", " ") + (" (s)" if name.endswith("_s") else ""), f"{value:.4g}")

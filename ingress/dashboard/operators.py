@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from flask import Blueprint, abort, g, redirect, render_template, request, url_for
+from flask import abort, g, redirect, render_template, request, url_for
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
+from ingress.dashboard.pages import Pages
 from ingress.site import Site
 from shared import passwords
 from shared.db.database import Database
@@ -17,18 +19,17 @@ from shared.ids import new_id
 from shared.operators import Role, check_name, check_password
 
 
-def operator_pages(site: Site) -> Blueprint:
+def operator_pages(site: Site) -> Pages:
     """/dashboard/operators."""
-    routes = Blueprint("operators", __name__)
+    routes = Pages("operators", __name__)
     database = site.services.database
 
-    def page(why: str | None = None) -> str:
-        rows = database.run(operators.listed, alone=True)
-        return render_template("operators.html", rows=rows, roles=list(Role), why=why)
+    @routes.page("/operators", "operators.html")
+    def listed() -> Mapping[str, Any]:
+        return {"rows": database.run(operators.listed, alone=True), "roles": list(Role)}
 
-    @routes.get("/operators")
-    def listed() -> str:
-        return page()
+    def page(why: str) -> str:
+        return render_template("operators.html", **listed(), why=why)
 
     @routes.post("/operators")
     def add() -> Response | tuple[str, int]:
@@ -47,7 +48,7 @@ def operator_pages(site: Site) -> Blueprint:
     return routes
 
 
-def _add_changes(routes: Blueprint, database: Database) -> None:
+def _add_changes(routes: Pages, database: Database) -> None:
     def back(change: Callable[[Connection], bool | None]) -> Response:
         if database.run(change) is None:
             abort(404)

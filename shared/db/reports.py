@@ -6,12 +6,13 @@ One message's whole story is in ``story``, the conservation audit in ``conservat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, text
 
+from shared.db.queries.pacing import allowed
 from shared.lifecycle import Lane
 from shared.pacing import Pace, dials_per_second
 
@@ -50,8 +51,14 @@ def calls_in_flight(connection: Connection) -> int:
     return int(connection.execute(text("SELECT count(*) FROM messages WHERE busy_until > now()")).scalar_one())
 
 
+def _is_set(row: Mapping[str, Any]) -> bool:
+    """Whether an operator has set a limit."""
+    return row.get("pace_set") is not None or row.get("lines_set") is not None
+
+
 _LIMITS: Final = text("""
-SELECT dialed, lines, lines_refused, lines_cut_at, pace_refused, pace_cut_at,
+SELECT dialed, pace_set, lines_set, limits_set_by, limits_set_at, lines, lines_refused,
+  lines_cut_at, pace_refused, pace_cut_at,
   EXTRACT(EPOCH FROM now() - pace_cut_at)::float8 AS pace_quiet_s,
   GREATEST(0, EXTRACT(EPOCH FROM held_until - now()))::float8 AS held_s
 FROM subaccounts WHERE subaccount_id = :subaccount_id
@@ -63,6 +70,7 @@ def limits(connection: Connection, pace: Pace) -> dict[str, Any]:
     found = connection.execute(_LIMITS, {"subaccount_id": pace.subaccount_id}).mappings().one_or_none()
     row: dict[str, Any] = {} if found is None else dict(found)
     quiet_s = max(0.0, row.get("pace_quiet_s") or 0.0)
+    pace = allowed(pace, row.get("pace_set"), row.get("lines_set"))
     return {
         "dialed": row.get("dialed", 0),
         "lines": min(row.get("lines") or pace.max_in_flight, pace.max_in_flight),
@@ -72,6 +80,12 @@ def limits(connection: Connection, pace: Pace) -> dict[str, Any]:
         "pace_refused": row.get("pace_refused"),
         "pace_cut_at": row.get("pace_cut_at"),
         "held_s": row.get("held_s") or 0.0,
+        "pace_set": row.get("pace_set"),
+        "lines_set": row.get("lines_set"),
+        "allowed_dials_per_second": pace.dials_per_second,
+        "allowed_calls_in_flight": pace.max_in_flight,
+        "set_by": row.get("limits_set_by") if _is_set(row) else None,
+        "set_at": row.get("limits_set_at") if _is_set(row) else None,
     }
 
 

@@ -65,10 +65,24 @@ def of_provider(
     return None if row is None else _story(connection, row)
 
 
+#: Of a search that names no message of one provider.
+_MOST_FOUND: Final = 20
+# A provider's own ids are found provider by provider, which are few; a call's session by that of any attempt.
+_FOUND: Final = f"""{_MESSAGE} id IN (
+  SELECT id FROM messages WHERE id = :key
+  UNION SELECT m.id FROM providers p JOIN messages m ON m.provider_id = p.provider_id AND m.message_id = :key
+  UNION SELECT message_id FROM dial_attempts WHERE session_id = :key) ORDER BY id LIMIT {_MOST_FOUND}"""
+
+
 def of_anyone(connection: Connection, key: str) -> list[dict[str, Any]]:
-    """For operators: the stories of every message with that id, or with that messageId at any provider."""
-    rows = connection.execute(text(f"{_MESSAGE} id = :key OR message_id = :key ORDER BY id LIMIT 20"), {"key": key})
+    """For operators: the stories of every message with that id, that messageId at any provider, or that session."""
+    rows = connection.execute(text(_FOUND), {"key": key}).all()
     return [{"providerId": row.provider_id, **_story(connection, row)} for row in rows]
+
+
+def heads_of_anyone(connection: Connection, key: str) -> list[Any]:
+    """For operators: the rows of the same messages, as :func:`head` shows them."""
+    return list(connection.execute(text(_FOUND), {"key": key}).all())
 
 
 def _story(connection: Connection, row: Any) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def test_a_message_is_shown_to_people_with_the_reason_in_words(ringpost, cancele
 
 
 def test_a_message_id_of_several_providers_asks_for_ours(ringpost, canceled):
-    first, second = canceled("OTP1") + canceled("OTP1", provider_id="prov_other")
+    other = as_json(ringpost("providers", "create", "other", "--json"))["providerId"]
+    first, second = canceled("OTP1") + canceled("OTP1", provider_id=other)
 
     result = ringpost("messages", "show", "OTP1")
 
@@ -154,6 +155,8 @@ def test_discarding_is_for_good_and_in_the_audit_log(ringpost, canceled, databas
         "callbacks": [],
         "events": [],
         "messages": [],
+        "doubtful": [],
+        "undetermined": [],
         "spooled": [],
     }
     written = execute(database, "SELECT action FROM audit_log ORDER BY audit_id").scalars().all()

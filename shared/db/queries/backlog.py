@@ -40,8 +40,9 @@ WITH newest AS MATERIALIZED (
     WHERE attempt_id < '{PRETENDED_PREFIX}' ORDER BY attempt_id DESC LIMIT 20) a
   JOIN messages m ON m.id = a.message_id)
 SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS at,
-  LEAST(:pace, CASE WHEN s.pace_cut_at > now() - interval '5 minutes' THEN s.pace_refused END)::float8 AS pace,
-  LEAST(:lines, s.lines)::float8 AS lines,
+  LEAST(COALESCE(s.pace_set, :pace),
+    CASE WHEN s.pace_cut_at > now() - interval '5 minutes' THEN s.pace_refused END)::float8 AS pace,
+  LEAST(COALESCE(s.lines_set, :lines), s.lines)::float8 AS lines,
   COALESCE(s.dialed, 0) AS dialed,
   COALESCE(EXTRACT(EPOCH FROM s.held_until), 0)::float8 AS held_until,
   (SELECT json_agg(lane) FROM lanes WHERE paused_at IS NOT NULL) AS paused,

@@ -1,11 +1,12 @@
-"""A provider takes a message back before anybody has begun to dial."""
+"""A provider, or an operator, takes a message back before anybody has begun to dial."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from shared.db.queries import moves
 from shared.lifecycle import Event, Lane, Move, Status
@@ -16,6 +17,8 @@ SELECT status, reason FROM messages
 WHERE id = :id AND provider_id = :provider_id AND (lane = :test OR NOT :tests_only) FOR NO KEY UPDATE
 """)
 
+_FIND_ANY: Final = text("SELECT status, reason FROM messages WHERE id = :id FOR NO KEY UPDATE")
+
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
@@ -24,7 +27,7 @@ class Cancellation:
     was: Status
     is_done: bool
     callbacks: int = 0  # to be sent
-    is_by_sender: bool = False  # it was canceled before, by its provider
+    was_so: bool = False  # it was canceled before, by whom it is canceled now
 
 
 def cancel(connection: Connection, provider_id: str, id_: str, *, tests_only: bool) -> Cancellation | None:
@@ -41,9 +44,18 @@ def cancel(connection: Connection, provider_id: str, id_: str, *, tests_only: bo
         What became of it; None when the provider has no such message.
     """
     asked = {"id": id_, "provider_id": provider_id, "test": Lane.TEST, "tests_only": tests_only}
-    found = connection.execute(_FIND, asked).first()
+    return _cancel(connection, _FIND, asked, Reason.CANCELED_BY_SENDER)
+
+
+def cancel_by_operator(connection: Connection, id_: str) -> Cancellation | None:
+    """Cancel anybody's message that nobody dials yet; None where there is no such message."""
+    return _cancel(connection, _FIND_ANY, {"id": id_}, Reason.CANCELED_BY_OPERATOR)
+
+
+def _cancel(connection: Connection, find: TextClause, asked: Mapping[str, Any], reason: Reason) -> Cancellation | None:
+    found = connection.execute(find, asked).first()
     if found is None:
         return None
-    moved = moves.apply(connection, [Move(id_, Event.CANCEL_ASKED, reason=Reason.CANCELED_BY_SENDER)])
-    by_sender = found.reason == Reason.CANCELED_BY_SENDER
-    return Cancellation(Status(found.status), bool(moved), sum(one.callbacks for one in moved), by_sender)
+    moved = moves.apply(connection, [Move(asked["id"], Event.CANCEL_ASKED, reason=reason)])
+    was_so = found.reason == reason
+    return Cancellation(Status(found.status), bool(moved), sum(one.callbacks for one in moved), was_so)

@@ -37,14 +37,18 @@ _GIVES_WAY: Final = f"""COALESCE(s.otp_claimed_at > now() - interval '{pacing.OT
 #: provider's row is read once.
 _QUIET: Final = "(SELECT q.quiet_hours FROM quiet q WHERE q.provider_id = c.provider_id)"
 
+#: Dials a second: the setting's, or what an operator has set since.
+_ALLOWED: Final = "COALESCE(s.pace_set, :rate)"
 # `pacing.dials_per_second`, `burst` and `grown_lines`, as the claim's statement computes them.
-_RATE: Final = f"""LEAST(:rate, GREATEST({pacing.SLOWEST}, COALESCE(s.pace_refused * (1 + {pacing.PACE_CUT} * power(
-    GREATEST(0, EXTRACT(EPOCH FROM c.time - s.pace_cut_at)) / {pacing.PACE_HEALS_S} - 1, 3)), :rate)))::float8"""
+_RATE: Final = f"""LEAST({_ALLOWED}, GREATEST({pacing.SLOWEST}, COALESCE(
+    s.pace_refused * (1 + {pacing.PACE_CUT} * power(
+      GREATEST(0, EXTRACT(EPOCH FROM c.time - s.pace_cut_at)) / {pacing.PACE_HEALS_S} - 1, 3)),
+    {_ALLOWED})))::float8"""
 _BURST: Final = f"GREATEST(1, s.rate * {pacing.BURST_S})"
 _KEPT: Final = f"LEAST(GREATEST(1, {pacing.OTP_RESERVE} * {_BURST}), {_BURST} - 1)"
 _NEAR: Final = f"LEAST({pacing.NEAR_FROM} * t.refused, t.refused - 1)"
 _STEP: Final = f"GREATEST(1, {pacing.STEP} * t.lines)"
-_GROWN: Final = f"""LEAST(:max_in_flight, CASE
+_GROWN: Final = f"""LEAST(t.most, CASE
       WHEN t.lines < {_NEAR} THEN LEAST({_NEAR}, t.lines + t.taken * {pacing.BACK})
       ELSE t.lines + t.taken * LEAST({pacing.QUICK}, {_STEP} / GREATEST({pacing.DIALS_A_STEP}, t.lines)
         * power(2, LEAST(GREATEST((t.lines - t.refused) / {_STEP} - 1, 0), 30))) END)"""
@@ -69,7 +73,8 @@ WITH RECURSIVE account AS MATERIALIZED (
     LEAST({burst}, s.saved + s.rate * s.elapsed_s) AS tokens, {kept} AS kept
   FROM (
     SELECT c.time, s.tokens AS saved, {rate} AS rate, s.lines_refused AS refused, s.lines IS NOT NULL AS adapts,
-      LEAST(:max_in_flight, s.lines)::float8 AS lines,
+      LEAST(COALESCE(s.lines_set, :max_in_flight), s.lines)::float8 AS lines,
+      COALESCE(s.lines_set, :max_in_flight)::float8 AS most,
       GREATEST(0, EXTRACT(EPOCH FROM c.time - s.lines_cut_at))::float8 AS quiet_s,
       GREATEST(0, EXTRACT(EPOCH FROM c.time - s.refilled_at))::float8 AS elapsed_s,
       GREATEST(0, EXTRACT(EPOCH FROM s.held_until - c.time))::float8 AS held_s,

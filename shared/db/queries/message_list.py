@@ -1,5 +1,5 @@
 """
-A provider's messages, page by page, newest first.
+A provider's messages, or those of all, page by page, newest first.
 
 Every page is read along the one index by provider and time, so that a list costs the accepting of messages nothing. A
 filter on anything else passes rows over, of which a page looks at :data:`SCANNED` at most: it may come back short, or
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from shared.db.prepared import Prepared
 from shared.db.story import HEAD_COLUMNS
+from shared.ids import first_id
 from shared.lifecycle import FINALS, Lane, Mode, Status
 
 #: Rows that one page looks at: about 5 ms of PostgreSQL, and a million rows in 200 pages.
@@ -116,6 +117,46 @@ FROM (SELECT count(*) FROM open) AS seen LEFT JOIN (shown JOIN messages m USING 
     **_FITS_TYPES,
 )
 
+# For operators: the ids of all providers' messages are in the order of time, and so is the primary key.
+_ALL: Final = Prepared(
+    f"""
+SELECT passed.fits, passed.number = :scanned AS is_last, m.provider_id, {_COLUMNS} FROM (
+  SELECT m.id, m.created_at >= :since AND m.created_at < :until AND {_FITS} AS fits,
+    row_number() OVER (ORDER BY m.id DESC) AS number
+  FROM messages m WHERE m.id >= :since_id AND m.id < :before_id ORDER BY m.id DESC LIMIT :scanned
+) AS passed JOIN messages m USING (id)
+WHERE passed.fits OR passed.number = :scanned ORDER BY passed.id DESC LIMIT :wanted
+""",
+    scanned="int",
+    wanted="int",
+    since="timestamptz",
+    until="timestamptz",
+    since_id="text",
+    before_id="text",
+    **_FITS_TYPES,
+)
+#: Ids are made by the clocks of processes, the time of a message is PostgreSQL's.
+_CLOCKS_DIFFER: Final = timedelta(hours=1)
+_FIRST_ID: Final = "msg_"
+_LAST_ID: Final = "msh"
+
+
+def page_of_all(
+    connection: Connection, wanted: Wanted, *, after: Place | None, limit: int, scanned: int = SCANNED
+) -> Page:
+    """The next messages of every provider, whose rows tell which; otherwise as :func:`page`, in the order of ids."""
+    until_id = _LAST_ID if wanted.until == _LATEST else first_id("msg", wanted.until + _CLOCKS_DIFFER)
+    rows = _ALL(
+        connection,
+        since=wanted.since,
+        until=wanted.until,
+        since_id=_FIRST_ID if wanted.since == _EARLIEST else first_id("msg", wanted.since - _CLOCKS_DIFFER),
+        before_id=until_id if after is None else after[1],
+        wanted=limit + 1,
+        **_chosen(wanted, scanned),
+    )
+    return _walked(rows, limit)
+
 
 def page(
     connection: Connection, provider_id: str, wanted: Wanted, *, after: Place | None, limit: int, scanned: int = SCANNED
@@ -138,16 +179,20 @@ def page(
     }  # fmt: skip
     if wanted.is_everything:
         return _cut(_EVERYTHING(connection, **span), limit)
-    chosen = {
-        "statuses": list(wanted.statuses) or None, "lanes": list(wanted.lanes) or None,
-        "countries": list(wanted.countries) or None, "ending": wanted.ending, "mode": wanted.mode,
-        "scanned": scanned,
-    }  # fmt: skip
+    chosen = _chosen(wanted, scanned)
     if wanted.is_open:
         seen = _OPEN(connection, **span, **chosen)
         if seen[0].seen < scanned:
             return _cut([row for row in seen if row.id is not None], limit)
     return _walked(_WALK(connection, **span, **chosen), limit)
+
+
+def _chosen(wanted: Wanted, scanned: int) -> dict[str, Any]:
+    return {
+        "statuses": list(wanted.statuses) or None, "lanes": list(wanted.lanes) or None,
+        "countries": list(wanted.countries) or None, "ending": wanted.ending, "mode": wanted.mode,
+        "scanned": scanned,
+    }  # fmt: skip
 
 
 def _cut(rows: Sequence[Any], limit: int) -> Page:

@@ -25,6 +25,43 @@ def retry_event(connection: Connection, inbox_id: int) -> bool:
     return connection.execute(_RETRY_EVENT, {"id": inbox_id}).rowcount == 1
 
 
+# The attempt must lack a session, as one whose answer was lost does; the reconciling checks all else against it.
+_MATCH_EVENT: Final = text("""
+WITH event AS (
+  SELECT inbox_id, session_id FROM webhook_inbox
+  WHERE inbox_id = :id AND processed_at IS NULL AND session_id IS NOT NULL FOR UPDATE
+), attempt AS (
+  UPDATE dial_attempts a SET session_id = e.session_id FROM event e
+  WHERE a.attempt_id = (
+      SELECT x.attempt_id FROM dial_attempts x WHERE x.message_id = :message_id AND x.session_id IS NULL
+        AND x.settled_at IS NULL AND (x.disposition IS NULL OR x.disposition = 'unknown')
+      ORDER BY x.number DESC LIMIT 1)
+    AND NOT EXISTS (SELECT FROM dial_attempts o WHERE o.session_id = e.session_id)
+  RETURNING a.attempt_id
+), again AS (
+  UPDATE webhook_inbox w SET due_at = now(), attempts = 0, named_session_id = e.session_id
+  FROM event e, attempt a WHERE w.inbox_id = e.inbox_id
+)
+SELECT attempt_id FROM attempt
+""")
+
+
+def match_event(connection: Connection, inbox_id: int, message_id: str) -> str | None:
+    """
+    Take an unmatched webhook for one of a message's doubtful calls.
+
+    Args:
+        connection: Of a transaction.
+        inbox_id: Which webhook.
+        message_id: Our id of the message.
+
+    Returns:
+        The attempt whose session it is from now on; None when there is no such webhook, or no such call.
+    """
+    found: str | None = connection.execute(_MATCH_EVENT, {"id": inbox_id, "message_id": message_id}).scalar()
+    return found
+
+
 _DISCARD_EVENT: Final = text("""
 UPDATE webhook_inbox SET processed_at = now(), result = 'discarded'
 WHERE inbox_id = :id AND (processed_at IS NULL AND session_id IS NOT NULL OR result = 'parked')

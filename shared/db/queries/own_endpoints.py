@@ -29,7 +29,7 @@ class EndpointExists(Exception):
 
 # Callbacks of one endpoint lie together in the two small indexes of those that are open and of those given up.
 _SELECT: Final = f"""
-SELECT e.endpoint_id, e.url, e.event_types, e.created_at, e.disabled_at, e.disabled_reason, e.deleted_at,
+SELECT e.endpoint_id, e.provider_id, e.url, e.event_types, e.created_at, e.disabled_at, e.disabled_reason, e.deleted_at,
   e.failing_since, CASE WHEN e.warned_at >= e.failing_since THEN e.warned_at END AS warned_at,
   CASE WHEN e.old_secret_until > now() THEN e.old_secret_until END AS old_secret_until,
   e.last_success_at, e.last_failure_at, e.last_failure, o.open, o.oldest_at, n.next_at, g.parked
@@ -54,6 +54,17 @@ _ONE: Final = text(_SELECT + " WHERE e.endpoint_id = :id AND e.provider_id = :pr
 def listed(connection: Connection, provider_id: str) -> Sequence[Any]:
     """A provider's endpoints, oldest first, without those that were deleted."""
     return connection.execute(_MINE, {"provider_id": provider_id}).all()
+
+
+_EVERY: Final = text(f"""{_SELECT}
+WHERE e.deleted_at IS NULL AND (CAST(:id AS text) IS NULL OR e.endpoint_id = :id)
+ORDER BY e.failing_since NULLS LAST, o.oldest_at NULLS LAST, g.parked DESC, e.endpoint_id LIMIT :most
+""")
+
+
+def every(connection: Connection, *, endpoint_id: str | None = None, most: int) -> Sequence[Any]:
+    """For operators: the endpoints of all providers, those that fail first; or one of them."""
+    return connection.execute(_EVERY, {"id": endpoint_id, "most": most}).mappings().all()
 
 
 def find(connection: Connection, provider_id: str, endpoint_id: str) -> Any | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sqlalchemy import Connection, RowMapping, text
 
 from shared import pacing
-from shared.db.queries import daily_calls
+from shared.db.queries import audit_log, daily_calls
 from shared.pacing import Pace
 
 
@@ -19,6 +19,77 @@ def open_pace(connection: Connection, subaccount_id: str, tokens: float) -> None
         {"id": subaccount_id, "tokens": tokens},
     )
     daily_calls.open_counts(connection, [])
+
+
+def allowed(pace: Pace, pace_set: float | None, lines_set: int | None) -> Pace:
+    """The upper bounds: those of the settings, or what an operator has set since."""
+    return replace(
+        pace,
+        dials_per_second=pace.dials_per_second if pace_set is None else pace_set,
+        max_in_flight=pace.max_in_flight if lines_set is None else lines_set,
+    )
+
+
+#: What an operator writes for the setting's own limit.
+_DEFAULT: Final = "default"
+_FASTEST: Final = 100_000
+
+
+def read_pace(words: str) -> float | None:
+    """
+    Dials a second as an operator writes them; None for ``default``.
+
+    Raises:
+        ValueError: It is no such number.
+    """
+    if words == _DEFAULT:
+        return None
+    try:
+        pace = float(words)
+    except ValueError:
+        pace = 0
+    if not pacing.SLOWEST <= pace <= _FASTEST:
+        raise ValueError(f"dials a second are a number from {pacing.SLOWEST} to {_FASTEST}, or {_DEFAULT}")
+    return pace
+
+
+def read_lines(words: str) -> int | None:
+    """
+    Calls in flight as an operator writes them; None for ``default``.
+
+    Raises:
+        ValueError: It is no such number.
+    """
+    if words == _DEFAULT:
+        return None
+    if not (words.isascii() and words.isdecimal() and 1 <= int(words[:9]) <= _FASTEST):
+        raise ValueError(f"calls in flight are a whole number from 1 to {_FASTEST}, or {_DEFAULT}")
+    return int(words)
+
+
+_SET: Final = text("""
+WITH was AS (SELECT pace_set, lines_set FROM subaccounts WHERE subaccount_id = :id FOR NO KEY UPDATE)
+UPDATE subaccounts s SET pace_set = :pace, lines_set = :lines, limits_set_by = :by, limits_set_at = now()
+FROM was WHERE s.subaccount_id = :id
+RETURNING was.pace_set AS old_pace, was.lines_set AS old_lines
+""")
+
+
+def set_limits(connection: Connection, pace: Pace, limits: tuple[float | None, int | None], *, by: str) -> None:
+    """
+    Dial at most so many calls a second, and have so many up at once, from the next claim on; None: the setting's.
+
+    Args:
+        connection: Of a transaction.
+        pace: As settings say.
+        limits: Dials a second and calls in flight.
+        by: Who wants it; it is noted.
+    """
+    open_pace(connection, pace.subaccount_id, pacing.burst(pace.dials_per_second))
+    asked = {"id": pace.subaccount_id, "pace": limits[0], "lines": limits[1], "by": by}
+    was = connection.execute(_SET, asked).one()
+    states = [{"dials_per_second": one[0], "calls_in_flight": one[1]} for one in (was, limits)]
+    audit_log.note(connection, by, "pace.set", pace.subaccount_id, before=states[0], after=states[1])
 
 
 @dataclass(slots=True)
@@ -48,7 +119,7 @@ class Slowed:
 _LOCK: Final = text("SELECT 1 FROM subaccounts WHERE subaccount_id = :subaccount_id FOR NO KEY UPDATE")
 
 _FACTS: Final = text("""
-SELECT s.lines, s.pace_refused,
+SELECT s.lines, s.pace_refused, s.pace_set, s.lines_set,
   EXTRACT(EPOCH FROM now() - s.pace_cut_at)::float8 AS pace_quiet_s,
   COALESCE(l.dialed_at > s.lines_cut_at, true) AS lines_new, l.dialed_at > now() - :fresh_s * interval '1 second'
     AS lines_fresh,
@@ -90,6 +161,7 @@ def slow_down(connection: Connection, pace: Pace, refused: Refused) -> list[Slow
     ).mappings().first()  # fmt: skip
     if facts is None:
         return []
+    pace = allowed(pace, facts["pace_set"], facts["lines_set"])
     cuts = [_cut_lines(connection, pace, refused, facts), _cut_pace(connection, pace, refused, facts)]
     return [cut for cut in cuts if cut is not None]
 

@@ -74,6 +74,10 @@ SUBACCOUNTS: Final = Table(
     Column("lines_refused", Double),  # calls in flight at the last -2010
     moment("lines_cut_at"),
     moment("held_until"),  # 8x8's Retry-After
+    Column("pace_set", Double),  # dials a second that an operator allows; null: the setting
+    Column("lines_set", Integer),  # calls in flight that an operator allows; null: the setting
+    words("limits_set_by", required=False),
+    moment("limits_set_at"),
     moment("otp_claimed_at"),  # other lanes give way to a waiting otp while somebody dials that lane
 )
 
@@ -103,6 +107,29 @@ HEARTBEATS: Final = Table(
     Column("process", Text, primary_key=True),
     moment("beat_at", stamped=True),
     Column("clock_ahead_s", Double),  # PostgreSQL's clock before the process's, as the beat before found it
+)
+
+PROCESSES: Final = Table(
+    "processes",
+    METADATA,
+    Column("process_id", Text, primary_key=True),
+    words("work"),
+    words("host"),
+    Column("pid", Integer, nullable=False),
+    words("version"),
+    Column("rss_bytes", BigInteger),
+    moment("started_at", stamped=True),
+    moment("beat_at", stamped=True),
+    moment("drain_asked_at"),
+    words("drain_asked_by", required=False),
+)
+
+#: What charts show of the past: a row every few seconds, by whichever sweeper comes first.
+FIGURES: Final = Table(
+    "figures",
+    METADATA,
+    Column("at", DateTime(timezone=True), primary_key=True),
+    Column("figures", JSONB, nullable=False),
 )
 
 SERVERS: Final = Table(
