@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Connection
 
-from shared.db import conservation, reports
+from shared.db import conservation, reports, speed
 from shared.db.database import Database, is_away
 from shared.db.queries import figures
 from shared.db.queries.daily_calls import caps_of
@@ -94,4 +94,6 @@ def _of_lanes(connection: Connection) -> dict[str, Any]:
         "waiting": {row["lane"]: row["waiting"] for row in rows},
         "oldest_s": {row["lane"]: row["oldest_overdue_s"] or 0.0 for row in rows},
         "in_flight": reports.calls_in_flight(connection),
+        "slack_s": {lane: slack for lane, slack in speed.slack(connection).items() if slack is not None},
+        "lately": {name: value for name, value in speed.lately(connection)[0].items() if value is not None},
     }

@@ -34,8 +34,10 @@ def now_pages(site: Site, figures: Callable[[], dict[str, Any]]) -> Pages:
         state = run(lambda c: gather(c, settings))
         state["vitals"] = vitals = figures()
         state["redis"] = {"reachable": vitals["redis_up"] == 1}
+        latest = run(past.latest, alone=True)
         return {
             "state": state,
+            "dials_per_second": _rate(vitals.get("dials"), latest),
             "figures": _plain(vitals),
             "bad_news": list(bad_news(state)),
             "answers": run(traffic.answers, alone=True),
@@ -51,6 +53,15 @@ def now_pages(site: Site, figures: Callable[[], dict[str, Any]]) -> Pages:
         return Response(to_json(json_of(told)), content_type="application/json")
 
     return routes
+
+
+def _rate(dials: int | None, latest: Any) -> float | None:
+    """Dials a second since the figures were written last."""
+    before = latest and latest["figures"].get("dials")
+    if dials is None or before is None or latest["age_s"] <= 0:
+        return None
+    rate: float = (dials - before) / latest["age_s"]
+    return max(0.0, rate)
 
 
 def _hours() -> int:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from shared.alarms import LATE_S, ringing
-from shared.db import reports
+from shared.db import reports, speed
 from shared.services import pace_of
 from shared.settings import Settings
 from shared.times import age
@@ -33,6 +33,8 @@ def gather(connection: Connection, settings: Settings) -> dict[str, Any]:
         "breakers": [dict(row) for row in reports.breakers(connection)],
         "callbacks": [dict(row) for row in reports.callback_states(connection)],
         "inbox": dict(reports.inbox(connection)),
+        "lately": speed.lately(connection),
+        "slack": speed.slack(connection),
         "sweeper": {"silent_s": reports.sweeper_silence(connection)},
     }
 

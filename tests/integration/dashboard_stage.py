@@ -59,12 +59,21 @@ def change(stage, statement, **values):
     return stage.rows(statement + " RETURNING 1", **values)
 
 
+def _next_sequence(stage):
+    ((number,),) = stage.rows(
+        "UPDATE providers SET last_sequence = last_sequence + 1 WHERE provider_id = :p RETURNING last_sequence",
+        p=stage.customer.provider_id,
+    )
+    return number
+
+
 def parked_callback(stage, message_id, endpoint_id, state="parked"):
     event_id = f"evt_{message_id[4:]}"
     change(
         stage,
         "INSERT INTO feed_events (event_id, provider_id, sequence, message_id, type, status, facts) VALUES"
-        " (:e, :p, (SELECT count(*) + 1 FROM feed_events), :m, 'message.delivered', 'delivered', '{}')",
+        " (:e, :p, :s, :m, 'message.delivered', 'delivered', '{}')",
+        s=_next_sequence(stage),
         e=event_id, p=stage.customer.provider_id, m=message_id,
     )  # fmt: skip
     change(

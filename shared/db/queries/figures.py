@@ -36,6 +36,10 @@ _PAST: Final = text(f"""
 SELECT DISTINCT ON (bin) date_bin(:hours * interval '1 hour' / {_POINTS}, at, 'epoch') AS bin, at, figures
 FROM figures WHERE at > now() - :hours * interval '1 hour' ORDER BY bin, at DESC
 """)
+_LATEST: Final = text("""
+SELECT at, EXTRACT(EPOCH FROM clock_timestamp() - at)::float8 AS age_s, figures
+FROM figures WHERE at > now() - interval '1 minute' ORDER BY at DESC LIMIT 1
+""")
 _AUDIT: Final = text("""
 SELECT at, EXTRACT(EPOCH FROM now() - at)::float8 AS age_s, figures -> 'audit' AS found
 FROM figures WHERE jsonb_exists(figures, 'audit') ORDER BY at DESC LIMIT 1
@@ -45,6 +49,11 @@ FROM figures WHERE jsonb_exists(figures, 'audit') ORDER BY at DESC LIMIT 1
 def past(connection: Connection, hours: float) -> Sequence[RowMapping]:
     """The rows of the last *hours*, thinned out to 300, the earliest first."""
     return connection.execute(_PAST, {"hours": hours}).mappings().all()
+
+
+def latest(connection: Connection) -> RowMapping | None:
+    """The row of the last minute that was written last, and its age in seconds."""
+    return connection.execute(_LATEST).mappings().first()
 
 
 def latest_audit(connection: Connection) -> RowMapping | None:

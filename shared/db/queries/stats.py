@@ -18,7 +18,11 @@ MOST: Final = 100_000
 _NOT_MEANT: Final = f"('{Status.CANCELED}', '{Status.BLOCKED}')"
 _FINALS: Final = ", ".join(f"'{status}'" for status in sorted(FINALS))
 _COUNTS: Final = ", ".join(f"count(*) FILTER (WHERE status = '{status}') AS {status}" for status in Status)
-_PERCENTILES: Final = "percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY"
+#: Of a message *c* and its calls *d*: whether it counts for the deadline hit rate, and as hit.
+IS_DUE: Final = f"c.status IN ({_FINALS}) AND c.status NOT IN {_NOT_MEANT}"
+IN_TIME: Final = f"""c.status <> '{Status.EXPIRED}' AND d.dialed_at <= c.deadline
+      AND COALESCE(d.answered_at, d.dialed_at) <= c.deadline"""
+PERCENTILES: Final = "percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY"
 _STATS: Final = text(f"""
 WITH counted AS MATERIALIZED (
   SELECT m.id, COALESCE(m.test_type, m.lane) AS type, m.country, m.status, m.deadline, m.created_at,
@@ -31,9 +35,7 @@ WITH counted AS MATERIALIZED (
   SELECT c.*, d.dialed_at, d.answered_at, o.verified,
     EXTRACT(EPOCH FROM d.dialed_at - c.asked_at)::float8 AS dial_s,
     EXTRACT(EPOCH FROM d.answered_at - c.asked_at)::float8 AS answer_s,
-    c.status IN ({_FINALS}) AND c.status NOT IN {_NOT_MEANT} AS is_due,
-    c.status <> '{Status.EXPIRED}' AND d.dialed_at <= c.deadline
-      AND COALESCE(d.answered_at, d.dialed_at) <= c.deadline AS is_in_time
+    {IS_DUE} AS is_due, {IN_TIME} AS is_in_time
   FROM (SELECT * FROM counted ORDER BY created_at DESC, id DESC LIMIT :most) c
   LEFT JOIN LATERAL (SELECT min(a.started_at) AS dialed_at, min(a.answered_at) AS answered_at
     FROM dial_attempts a WHERE a.message_id = c.id) d ON true
@@ -41,8 +43,8 @@ WITH counted AS MATERIALIZED (
 )
 SELECT type, country, count(*) AS messages, {_COUNTS},
   count(*) FILTER (WHERE is_due) AS due, count(*) FILTER (WHERE is_due AND is_in_time) AS in_time,
-  {_PERCENTILES} dial_s) FILTER (WHERE dial_s IS NOT NULL) AS dial_s,
-  {_PERCENTILES} answer_s) FILTER (WHERE answer_s IS NOT NULL) AS answer_s,
+  {PERCENTILES} dial_s) FILTER (WHERE dial_s IS NOT NULL) AS dial_s,
+  {PERCENTILES} answer_s) FILTER (WHERE answer_s IS NOT NULL) AS answer_s,
   count(*) FILTER (WHERE verified) AS verified, count(*) FILTER (WHERE NOT verified) AS unverified,
   min(created_at) AS oldest, (SELECT count(*) FROM counted) > :most AS is_cut
 FROM called GROUP BY GROUPING SETS ((), (type), (country)) ORDER BY type, country
