@@ -20,7 +20,6 @@ PROJECT: Final = Path(__file__).resolve().parent.parent
 
 def processes(environment: Mapping[str, str]) -> list[Process]:
     """Every line of the Procfile once, with *environment* on top of ours."""
-    commands = parse_procfile((PROJECT / "Procfile").read_text())
     return [
         Process(
             name=name,
@@ -28,8 +27,13 @@ def processes(environment: Mapping[str, str]) -> list[Process]:
             env=environment,
             when_orphaned=signal.SIGKILL if name in _MASTERS else signal.SIGTERM,
         )
-        for name, command in commands.items()
+        for name, command in commands().items()
     ]
+
+
+def commands() -> dict[str, str]:
+    """The Procfile's command of each role."""
+    return parse_procfile((PROJECT / "Procfile").read_text())
 
 
 def program_paths() -> dict[str, str]:

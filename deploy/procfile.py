@@ -5,6 +5,8 @@ import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from shared.heartbeat import SWEEPER, name_of
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
@@ -42,6 +44,14 @@ def parse_procfile(text: str) -> dict[str, str]:
             raise ValueError(f"Procfile line {number} names {match[1]} a second time")
         commands[match[1]] = match[2]
     return commands
+
+
+def beat_of(command: str) -> str | None:
+    """What the process of a line is called where worker processes give their signs of life; None if it gives none."""
+    if command == "python -m workers.sweep":
+        return SWEEPER
+    match = re.fullmatch(r"python -m workers(?: --threads \d+)? (\S.*)", command)
+    return name_of(match[1].split()) if match else None
 
 
 def scaled(processes: Iterable[Process], counts: Mapping[str, int]) -> list[Process]:

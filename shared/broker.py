@@ -60,6 +60,8 @@ class WakeUpBroker(RedisBroker):
         self._ring = self.client.register_script(_RING)
         #: By queue, the one message that it ever holds.
         self.doorbells: dict[str, dramatiq.Message[None]] = {}
+        #: When each consumer of this process last looked for a ring, by queue, on the monotonic clock.
+        self.looked_at: dict[str, float] = {}
 
     @property
     def consumer_class(self) -> type[_RedisConsumer]:
@@ -113,6 +115,7 @@ class WakeUpConsumer(_RedisConsumer):
         self._last_self_ring = 0.0
 
     def __next__(self) -> MessageProxy | None:
+        self.broker.looked_at[self.queue_name] = time.monotonic()
         if self.outstanding_message_count >= self.prefetch:
             self._is_free.clear()
             if self.outstanding_message_count >= self.prefetch and not self._is_free.wait(self._sleep_s):

@@ -29,6 +29,12 @@ class Steps:
     reconcile_events: ReconcileEvents
     deliver_callbacks: DeliverCallbacks
 
+    def busy_since(self) -> list[float]:
+        """When each round under way began, on the monotonic clock."""
+        single = (self.pretend_calls, self.reconcile_events, self.deliver_callbacks)
+        flights = [*self.place_calls.flights.values(), *(step.flight for step in single)]
+        return [since for flight in flights if (since := flight.busy_since) is not None]
+
     def stop(self) -> None:
         """Take nothing new."""
         self.place_calls.senders.stop()

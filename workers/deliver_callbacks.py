@@ -55,7 +55,7 @@ class DeliverCallbacks:
         # A first try that does not connect, then a whole one, then its record.
         self._lease_s = _IN_HAND_S + self._limits.connect_s + self._limits.total_s + _RECORD_S
         self._schedule = callback_schedule(settings)
-        self._flight = SingleFlight()
+        self.flight = SingleFlight()
         self._rest = Rest(_REST_ROW_S, _REST_S)
         self._lines = Lines(settings.callback_endpoint_limit)
         # A connection that was never made is worth one more try at once; nothing else is. The first try stands
@@ -75,7 +75,7 @@ class DeliverCallbacks:
     def __call__(self) -> None:
         """Send what is due, until nothing is or the time of one run is over."""
         self._lines.ring()
-        self._flight.run(self._run)
+        self.flight.run(self._run)
 
     def room(self) -> callbacks.HandOver:
         """What may be claimed for :meth:`take` now, without a doorbell and a claim in between."""

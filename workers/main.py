@@ -8,15 +8,18 @@ here the supervisor sees it at once.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
+import time
 from collections.abc import Collection
 from typing import Any, Final
 
 import dramatiq
 
 from shared import collector, jobs, lifeline, log
-from shared.broker import ConsumerWatch
+from shared.broker import ConsumerWatch, WakeUpBroker
+from shared.heartbeat import STUCK_S, Heartbeat, name_of
 from shared.presence import Presence
 from shared.services import Services, build_services
 from shared.settings import Settings
@@ -60,9 +63,15 @@ def run(queues: Collection[str], threads: int) -> None:
     lifeline.die_with_parent()
     # Blocked in all threads, and fetched when there is something to drain: no handler interrupts anything.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
-    services = wire()
+    services, steps = wire()
     worker = dramatiq.Worker(services.broker, queues=set(queues), worker_threads=threads)
     worker.start()
+    Heartbeat(
+        services.settings.ringpost_data_dir,
+        name_of(queues),
+        lambda: is_well(services.broker, steps, queues),
+        watchdog=os.environ.get("NOTIFY_SOCKET", ""),
+    ).start()
     for job in jobs.ALL:
         if job.queue in queues:
             services.doorbell.ring(job)  # the last ring may have died with the process before this one
@@ -76,7 +85,13 @@ def run(queues: Collection[str], threads: int) -> None:
     services.broker.close()
 
 
-def wire() -> Services:
+def is_well(broker: WakeUpBroker, steps: Steps, queues: Collection[str]) -> bool:
+    """Whether every consumer looks for rings and no step's round is stuck. What is away makes nobody unwell."""
+    looked_at = [broker.looked_at.get(queue, -math.inf) for queue in queues]
+    return time.monotonic() - min(looked_at + steps.busy_since()) < STUCK_S
+
+
+def wire() -> tuple[Services, Steps]:
     """What this process works with, its actors bound to the broker."""
     settings = Settings.load()
     log.configure(settings.log_format, settings.log_level)
@@ -86,4 +101,4 @@ def wire() -> Services:
     services = build_services(settings, application="ringpost-worker", middleware=[drain, watch])
     drain.services = services
     drain.steps = declare_actors(services)
-    return services
+    return services, drain.steps

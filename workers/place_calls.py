@@ -85,7 +85,7 @@ class PlaceCalls:
         self._pace = pace_of(services.settings)
         self._timing = timing_of(services.settings)
         self.senders = Senders("dial", services.settings.dial_senders)
-        self._flights: dict[Lane, SingleFlight] = {lane: SingleFlight() for lane in TYPES}
+        self.flights: dict[Lane, SingleFlight] = {lane: SingleFlight() for lane in TYPES}
         self._rests: dict[Lane, Rest] = {lane: Rest(_REST_ROW_S, _REST_S) for lane in TYPES}
         self._lost_claims: list[str] = []
         self._giving_back = threading.Lock()
@@ -98,7 +98,7 @@ class PlaceCalls:
 
     def __call__(self, lane: Lane) -> None:
         """Dial until the lane is empty, held back for long, or the time of one run is over."""
-        self._flights[lane].run(partial(self._run, lane))
+        self.flights[lane].run(partial(self._run, lane))
 
     def drain(self) -> None:
         """Finish what was claimed, and record it."""

@@ -49,13 +49,13 @@ class PretendCalls:
         self._timing = timing_of(services.settings)
         self._lease_s = services.settings.call_lease_seconds
         self._call_s = services.settings.test_call_seconds
-        self._flight = SingleFlight()
+        self.flight = SingleFlight()
         self._stopping = threading.Event()
         self._lost_claims: list[str] = []
 
     def __call__(self) -> None:
         """Pretend until no test message is due, or the time of one run is over."""
-        self._flight.run(self._run)
+        self.flight.run(self._run)
 
     def stop(self) -> None:
         """Take nothing new."""

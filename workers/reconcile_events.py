@@ -94,13 +94,13 @@ class ReconcileEvents:
         self._callbacks = callbacks
         self._timing = timing_of(services.settings)
         self._pace = pace_of(services.settings)
-        self._flight = SingleFlight()
+        self.flight = SingleFlight()
         self._rest = Rest(_REST_ROW_S, _REST_S)
         self._again_at = 0.0
 
     def __call__(self) -> None:
         """Handle what is due, until nothing is or the time of one run is over."""
-        self._flight.run(self._run)
+        self.flight.run(self._run)
 
     def _run(self) -> None:
         stop_at = time.monotonic() + _RUN_S

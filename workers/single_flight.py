@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 
@@ -13,6 +14,8 @@ class SingleFlight:
         self._lock = threading.Lock()
         self._running = False
         self._again = False
+        #: When the round under way began, on the monotonic clock.
+        self.busy_since: float | None = None
 
     def run(self, work: Callable[[], None]) -> None:
         """Do *work* now and again until nobody asked meanwhile; return at once when another thread is at it."""
@@ -26,12 +29,13 @@ class SingleFlight:
                 work()
         except BaseException:
             with self._lock:
-                self._running = False
+                self._running, self.busy_since = False, None
             raise
 
     def _asked(self) -> bool:
         with self._lock:
             asked, self._again = self._again, False
+            self.busy_since = time.monotonic() if asked else None
             if not asked:
                 # Said under the same lock as the look, so that no ring falls between the two.
                 self._running = False

@@ -19,6 +19,7 @@ from shared import failpoints, jobs, lifeline, log
 from shared.alarms import CLOCK_LIMIT_S
 from shared.db.database import Database, DatabaseAway, is_away
 from shared.db.queries import daily_calls, moves, poison, sweep
+from shared.heartbeat import STUCK_S, SWEEPER, Heartbeat
 from shared.lifecycle import DOUBTFUL, Event, Lane, Move, Status
 from shared.presence import Presence
 from shared.reasons import Reason
@@ -42,6 +43,15 @@ _RINGS: Final[dict[sweep.Waiting, jobs.Job]] = {
     **{("to_dial", lane): job for lane, job in jobs.PLACE_CALLS.items()},
     ("event", ""): jobs.RECONCILE_EVENTS,
     ("callback", ""): jobs.DELIVER_CALLBACKS,
+}
+
+#: What goes on beside the rounds, each in a thread of its name.
+_BESIDE: Final[dict[str, Callable[[Services, threading.Event], None]]] = {
+    "voices": keep_fresh,
+    "ends": keep_tallying,
+    "log-exports": keep_asking,
+    "purge": keep_purging,
+    "figures": keep_recording,
 }
 
 events = structlog.get_logger()
@@ -219,6 +229,15 @@ def _ring(services: Services, waiting: frozenset[sweep.Waiting]) -> None:
         services.doorbell.ring(_RINGS[what])
 
 
+def _start_beside(services: Services, stop: threading.Event) -> list[threading.Thread]:
+    threads = [
+        threading.Thread(target=keep, args=(services, stop), name=name, daemon=True) for name, keep in _BESIDE.items()
+    ]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
 def main() -> None:
     """The sweeper process: a round, a pause, until SIGTERM."""
     lifeline.die_with_parent()
@@ -230,16 +249,20 @@ def main() -> None:
     services = build_services(settings, application="ringpost-sweeper")
     process = f"sweeper {socket.gethostname()} {os.getpid()}"
     stop = threading.Event()
-    threading.Thread(target=keep_fresh, args=(services, stop), name="voices", daemon=True).start()
-    threading.Thread(target=keep_tallying, args=(services, stop), name="ends", daemon=True).start()
-    threading.Thread(target=keep_asking, args=(services, stop), name="log-exports", daemon=True).start()
-    threading.Thread(target=keep_purging, args=(services, stop), name="purge", daemon=True).start()
-    threading.Thread(target=keep_recording, args=(services, stop), name="figures", daemon=True).start()
+    beside = _start_beside(services, stop)
+    began_at = time.monotonic()
+
+    def is_well() -> bool:
+        return time.monotonic() - began_at < STUCK_S and all(thread.is_alive() for thread in beside)
+
+    watchdog = os.environ.get("NOTIFY_SOCKET", "")
+    Heartbeat(settings.ringpost_data_dir, SWEEPER, is_well, watchdog=watchdog).start()
     presence = Presence(services.database, "sweeper")
     presence.begin()
     tidy = Tidy(services)
     is_new = True
     while True:
+        began_at = time.monotonic()
         try:
             if is_new:
                 sweep_stops.look_again(services)

@@ -1,24 +1,20 @@
 """A worker as the Procfile runs it: a process that drains on SIGTERM and never lives on half dead."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from deploy.demo.surroundings import environment_of
-from deploy.procfile import parse_procfile
 from deploy.receiver import Mode, ModeKind
 from shared import jobs
 from tests.integration.callback_stage import stages
+from tests.integration.worker_processes import arguments, running, until
 from workers.actors import declare_actors
 
 _ROOT = Path(__file__).parents[2]
-_COMMANDS = parse_procfile((_ROOT / "Procfile").read_text())
 _HALF_DEAD = """
 from shared.broker import WakeUpConsumer
 from workers.main import run
@@ -51,23 +47,6 @@ def stage(settings, database):
         yield stage
 
 
-def arguments(name="callbacks"):
-    """The Procfile's command line of *name*, for this interpreter."""
-    return [sys.executable, *_COMMANDS[name].split()[1:]]
-
-
-@contextmanager
-def running(stage, command, **environment):
-    known = {"PATH": os.environ["PATH"], **environment_of(stage.settings), **environment}
-    process = subprocess.Popen(command, env=known, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
 def test_every_job_has_an_actor_that_hears_it_and_a_ring_of_its_own(stage):
     services = stage.make_services()
     steps = declare_actors(services)
@@ -83,7 +62,7 @@ def test_sigterm_ends_a_worker_soon_with_its_callback_delivered_and_recorded(sta
     (callback_id,) = stage.callbacks(stage.endpoint())
     stage.receiver.set_mode("/callbacks", Mode(kind=ModeKind.SLOW, seconds=0.6))
 
-    with running(stage, arguments()) as process:
+    with running(stage.settings, arguments()) as process:
         stage.services.doorbell.ring(jobs.DELIVER_CALLBACKS)
         stage.receiver.wait_for(len, timeout_s=20)
         process.terminate()
@@ -99,7 +78,7 @@ def test_sigterm_ends_a_worker_soon_with_its_callback_delivered_and_recorded(sta
 def test_a_worker_whose_consumer_thread_died_ends_with_an_error(stage, tmp_path):
     (tmp_path / "half_dead.py").write_text(_HALF_DEAD)
 
-    with running(stage, [sys.executable, tmp_path / "half_dead.py"], PYTHONPATH=str(_ROOT)) as process:
+    with running(stage.settings, [sys.executable, tmp_path / "half_dead.py"], PYTHONPATH=str(_ROOT)) as process:
         code = process.wait(20)
         told = process.stderr.read()
 
@@ -108,7 +87,7 @@ def test_a_worker_whose_consumer_thread_died_ends_with_an_error(stage, tmp_path)
 
 
 def test_a_step_that_fails_is_not_tried_again_by_dramatiq(stage):
-    with running(stage, [sys.executable, "-c", _FAILING]) as process:
+    with running(stage.settings, [sys.executable, "-c", _FAILING]) as process:
         stage.services.doorbell.ring(jobs.DELIVER_CALLBACKS)
         next(line for line in process.stderr if line == "rung\n")
         process.terminate()
@@ -121,7 +100,7 @@ def test_a_step_that_fails_is_not_tried_again_by_dramatiq(stage):
 def test_a_worker_looks_at_once_for_what_a_dead_one_was_rung_for(stage):
     (callback_id,) = stage.callbacks(stage.endpoint())
 
-    with running(stage, arguments()) as process:
+    with running(stage.settings, arguments()) as process:
         stage.receiver.wait_for(len, timeout_s=20)
         process.terminate()
         process.wait(15)
@@ -130,7 +109,7 @@ def test_a_worker_looks_at_once_for_what_a_dead_one_was_rung_for(stage):
 
 
 def test_a_worker_told_to_end_while_it_starts_ends_cleanly(stage):
-    with running(stage, arguments()) as process:
+    with running(stage.settings, arguments()) as process:
         until(lambda: blocks_sigterm(process.pid))
         process.terminate()
 
@@ -141,7 +120,7 @@ def test_a_second_signal_ends_a_worker_that_drains_at_once(stage):
     stage.callbacks(stage.endpoint())
     stage.receiver.set_mode("/callbacks", Mode(kind=ModeKind.SLOW, seconds=4))
 
-    with running(stage, arguments()) as process:
+    with running(stage.settings, arguments()) as process:
         stage.receiver.wait_for(len, timeout_s=20)
         until(lambda: process.terminate() or process.poll() is not None, 2)  # two that come at once count as one
 
@@ -150,7 +129,7 @@ def test_a_second_signal_ends_a_worker_that_drains_at_once(stage):
 
 def test_a_sweeper_ends_however_many_signals_tell_it_to(stage):
     """The kernel, a supervisor and a person may all send one, and each may come while another is being handled."""
-    with running(stage, arguments("sweeper"), SWEEP_INTERVAL_SECONDS="0.1") as process:
+    with running(stage.settings, arguments("sweeper"), SWEEP_INTERVAL_SECONDS="0.1") as process:
         until(lambda: stage.database.run(lambda c: c.exec_driver_sql("SELECT FROM heartbeats").rowcount))
         ends_at = time.monotonic() + 10
         while process.poll() is None and time.monotonic() < ends_at:
@@ -172,10 +151,3 @@ def blocks_sigterm(pid):
     status = Path(f"/proc/{pid}/status").read_text()
     blocked = next(line for line in status.splitlines() if line.startswith("SigBlk:")).split()[1]
     return bool(int(blocked, 16) >> (signal.SIGTERM - 1) & 1)
-
-
-def until(predicate, timeout_s=20):
-    deadline = time.monotonic() + timeout_s
-    while not predicate():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
