@@ -25,13 +25,18 @@ function draw(place, rows) {
   const text = getComputedStyle(place).color;
   const line = getComputedStyle(place).borderTopColor;
   drawn.get(place)?.destroy();
+  const hours = Number(place.dataset.hours);
+  const clock = (seconds) => {
+    const iso = new Date(seconds * 1000).toISOString();
+    return hours > 24 ? iso.slice(5, 16).replace("T", " ") : iso.slice(11, 16);
+  };
   const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
   drawn.set(place, new uPlot({
     width: place.clientWidth,
     height: 180,
     scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(1e-9, (high ?? 0) * 1.1) || 1] } },
-    axes: [axis, { ...axis, size: 60 }],
-    series: [{}, ...series.map((one, i) => ({
+    axes: [{ ...axis, space: 80, values: (_, at) => at.map(clock) }, { ...axis, size: 60 }],
+    series: [{ label: "UTC", value: (_, at) => (at === null ? "--" : clock(at)) }, ...series.map((one, i) => ({
       label: one.label, stroke: COLOURS[i % COLOURS.length], width: 1.5, spanGaps: false,
     }))],
   }, data, place));
