@@ -108,10 +108,21 @@ class Stage:
         self._secret = made["callback_secret"]
         self.receiver.set_secrets("/callbacks", [self._secret])
         self.environment = environment_of(self.settings) | fleet.program_paths()
-        log = stack.enter_context(self.log.open("w"))
-        self.supervisor = Supervisor(fleet.processes(self.environment), out=log)
-        self.supervisor.start()
+        self._output = stack.enter_context(self.log.open("w"))
+        self._start_processes()
         stack.callback(self._end_processes)
+        self.await_ready(STARTING)
+
+    def _start_processes(self):
+        self.supervisor = Supervisor(fleet.processes(self.environment), out=self._output)
+        self.supervisor.start()
+
+    def restart(self, **environment):
+        """Let every process end after its work, and start all of them with other settings; None: without that one."""
+        self.supervisor.stop()
+        changed = self.environment | environment
+        self.environment = {name: value for name, value in changed.items() if value is not None}
+        self._start_processes()
         self.await_ready(STARTING)
 
     def _end_processes(self):

@@ -1,11 +1,6 @@
 """The dashboard in a real browser: nothing is refused by its own policy, and everybody can use it."""
 
-import shutil
-import threading
-from contextlib import contextmanager
-
 import pytest
-from werkzeug.serving import make_server
 
 from shared import passwords
 from shared.db.queries import figures, operators, processes
@@ -13,20 +8,25 @@ from shared.db.queries.operators import NewOperator
 from shared.db.queries.processes import Process
 from shared.ids import new_id
 from shared.operators import Role
+from tests.integration.browser_stage import (
+    LOOKS,
+    NARROW,
+    NEEDS_CHROMIUM,
+    WIDE,
+    browsing,
+    faults,
+    opened,
+    playwright,
+    serving,
+)
 from tests.integration.dashboard_stage import CHEAP, PASSWORD, change, parked_callback
 from tests.integration.ingress_stage import staged, submit
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-
+pytestmark = NEEDS_CHROMIUM
 PAGES = (
     "now", "messages", "messages?q=none", "callbacks", "queues", "parked", "traffic", "providers", "senders", "audit",
     "settings", "operators", "account",
 )  # fmt: skip
-#: Of a small phone, in CSS pixels.
-NARROW = {"width": 360, "height": 740}
-WIDE = {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="module")
@@ -58,20 +58,14 @@ def _fill(stage):
 
 @pytest.fixture(scope="module")
 def url(stage):
-    server = make_server("127.0.0.1", 0, stage.http.application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}/dashboard"
-    server.shutdown()
-    thread.join()
+    with serving(stage.http.application) as url:
+        yield f"{url}/dashboard"
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with browsing() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -87,45 +81,24 @@ def session(chromium, url):
         return context.storage_state()
 
 
-@contextmanager
-def opened(chromium, session, **options):
-    """A page whose complaints are kept."""
-    with chromium.new_context(storage_state=session, **options) as context:
-        page = context.new_page()
-        page.complaints = []
-        page.on(
-            "console", lambda said: page.complaints.append(said.text) if said.type in ("error", "warning") else None
-        )
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        yield page
-
-
 def paths(stage):
     return *PAGES, f"messages/{stage.message_id}", f"callbacks/{stage.customer.endpoint_id}"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_pages_fit_break_no_rule_and_can_be_read_by_everybody(stage, url, chromium, session, viewport, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+@pytest.mark.parametrize("look", LOOKS)
+def test_pages_fit_and_can_be_read_by_everybody(stage, url, chromium, session, look):
     found = {}
-    with opened(chromium, session, viewport=viewport, color_scheme=scheme, bypass_csp=True) as page:
+    with opened(chromium, storage_state=session, bypass_csp=True, **look) as page:
         for path in paths(stage):
             page.goto(f"{url}/{path}")
-            too_wide = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
-            serious = [
-                (one["id"], [node["target"] for node in one["nodes"]][:3])
-                for one in axe.run(page).response["violations"]
-                if one["impact"] in ("serious", "critical")
-            ]
-            if too_wide > 0 or serious:
-                found[path] = (too_wide, serious)
+            if fault := faults(page):
+                found[path] = fault
 
     assert found == {}
 
 
 def test_the_policy_refuses_nothing_of_ours_and_charts_are_drawn(stage, url, chromium, session):
-    with opened(chromium, session, viewport=WIDE) as page:
+    with opened(chromium, storage_state=session, viewport=WIDE) as page:
         for path in paths(stage):
             page.goto(f"{url}/{path}")
             page.wait_for_load_state("networkidle")
@@ -139,7 +112,7 @@ def test_the_policy_refuses_nothing_of_ours_and_charts_are_drawn(stage, url, chr
 def test_every_link_button_and_field_is_reached_by_the_keyboard_alone(stage, url, chromium, session):
     reach = "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, [tabindex]')]"
     seen = f"{reach}.filter(one => one.checkVisibility() && !one.hidden)"
-    with opened(chromium, session, viewport=NARROW) as page:
+    with opened(chromium, storage_state=session, viewport=NARROW) as page:
         for path in paths(stage):
             page.goto(f"{url}/{path}")
             page.evaluate("window.reached = new Set()")
@@ -154,7 +127,7 @@ def test_every_link_button_and_field_is_reached_by_the_keyboard_alone(stage, url
 
 
 def test_now_looks_again_by_itself_and_keeps_what_is_focused(stage, url, chromium, session):
-    with opened(chromium, session, viewport=WIDE) as page:
+    with opened(chromium, storage_state=session, viewport=WIDE) as page:
         page.clock.install()
         page.goto(f"{url}/now")
         button = page.get_by_role("button", name="Pause alert")
@@ -170,7 +143,7 @@ def test_now_looks_again_by_itself_and_keeps_what_is_focused(stage, url, chromiu
 
 @pytest.mark.parametrize("with_script", [True, False])
 def test_what_operators_do_works_with_and_without_javascript(stage, url, chromium, session, with_script):
-    with opened(chromium, session, viewport=WIDE, java_script_enabled=with_script) as page:
+    with opened(chromium, storage_state=session, viewport=WIDE, java_script_enabled=with_script) as page:
         page.goto(f"{url}/now")
         page.get_by_role("button", name="Pause notification").click()
         page.get_by_role("button", name="Resume notification").click()
