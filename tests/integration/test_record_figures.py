@@ -57,8 +57,7 @@ def test_what_is_older_than_a_week_is_forgotten(stage, recorder):
 
 def test_the_audit_is_made_now_and_then_by_one_of_them_and_says_what_is_wrong(stage, recorder, monkeypatch):
     monkeypatch.setattr(recorder, "_audit_due_at", 0.0)
-    lost = stage.keep()
-    stage.execute("UPDATE messages SET due_at = now() - interval '1 hour' WHERE id = :id", id=lost)
+    stage.execute("INSERT INTO webhook_inbox (dedupe_key, body, due_at) VALUES ('k', '', now() - interval '1 hour')")
 
     recorder()
     found = latest(stage)
@@ -68,7 +67,7 @@ def test_the_audit_is_made_now_and_then_by_one_of_them_and_says_what_is_wrong(st
     other()
     other.close()
 
-    assert sum(found["found"].values()) == 1
+    assert found["found"] == {"webhook_overdue": 1}
     assert ["audit" in told for _, told in rows(stage)] == [True, False]
 
 
