@@ -25,8 +25,9 @@ def health_routes(site: Site) -> Blueprint:
         database = _database(site)
         redis = _redis(site)
         # Redis is not needed to take messages: its absence is told, not held against us.
-        body = {"status": "ok" if database == "ok" else "unavailable", "database": database, "redis": redis}
-        return json_answer(to_json(body), 200 if database == "ok" else 503)
+        is_ready = database == "ok" and not site.leaving.is_set()
+        body = {"status": "ok" if is_ready else "unavailable", "database": database, "redis": redis}
+        return json_answer(to_json(body), 200 if is_ready else 503)
 
     return routes
 

@@ -278,6 +278,7 @@ def create() -> Server:
     presence = Presence(site.services.database, "web")
 
     def leave() -> None:
+        site.leaving.set()
         site.feeds.leave()
         threading.Thread(target=presence.end, name="presence-end", daemon=True).start()  # the loop must not wait
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -53,6 +54,8 @@ class Site:
     forecast: Forecast
     guards: Guards
     templates: Templates
+    #: The process is to end, and answers on until balancers have seen it.
+    leaving: threading.Event = field(default_factory=threading.Event)
 
     @property
     def settings(self) -> Settings:

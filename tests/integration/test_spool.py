@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from shared.voice_api.events import glance
-from tests.integration.ingress_stage import call, is_problem, staged
+from tests.integration.ingress_stage import call, is_problem, staged, submit
 from tests.integration.own_engines import migrated_engines
 from tests.integration.test_vitals import samples
 
@@ -199,6 +199,15 @@ def test_readiness_tells_of_postgres_and_does_not_hinge_on_redis(own_engines, st
     assert (without_redis.status_code, without_redis.get_json()["redis"]) == (200, "away")
     assert (without_both.status_code, without_both.get_json()["database"]) == (503, "away")
     assert alive.status_code == 200
+
+
+def test_a_process_that_is_to_end_takes_messages_but_tells_balancers_to_go_elsewhere(stage):
+    stage.site.leaving.set()
+
+    ready, alive = stage.http.get("/readyz"), stage.http.get("/healthz")
+
+    assert (ready.status_code, ready.get_json()["status"], alive.status_code) == (503, "unavailable", 200)
+    assert submit(stage, stage.customer)
 
 
 @pytest.fixture
