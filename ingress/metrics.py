@@ -28,6 +28,9 @@ _GAUGES: Final[Mapping[str, str]] = {
     "database_up": "PostgreSQL answered.",
     "redis_up": "Redis answered.",
     "known": "Whether the figures of this part could be read; if not, they are left out.",
+    "waiting_messages": "Messages that wait to be dialled now, by lane; counted up to 100000.",
+    "oldest_waiting_s": "How long the one that is due longest is due; 0: none waits.",
+    "deadline_slack_s": "Time until the nearest deadline of what waits and is due; left out where nothing is.",
     "overdue_s": "Age of the longest overdue message, by status.",
     "callbacks_overdue_s": "How long the callback that is due longest is due; below 0: until one is.",
     "webhooks_overdue_s": "The same of 8x8's webhooks.",
@@ -68,6 +71,7 @@ _COUNTERS: Final[Mapping[str, str]] = {"dials": "Calls that 8x8 was asked for; w
 #: Figures that are one by label, and the labels' names.
 _LABELS: Final[Mapping[str, Sequence[str]]] = {
     "known": ("part",),
+    **dict.fromkeys(("waiting_messages", "oldest_waiting_s", "deadline_slack_s"), ("lane",)),
     "overdue_s": ("status",),
     "consumers": ("queue",),
     "dead_letters": ("queue",),

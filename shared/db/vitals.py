@@ -27,6 +27,18 @@ SELECT s.status, GREATEST(0, EXTRACT(EPOCH FROM now() - (
 FROM unnest(CAST(:statuses AS text[])) AS s(status)
 """)
 
+#: Of a lane: from here on its messages are not counted, and those looked at are the ones of the first providers.
+_MOST_WAITING: Final = 100_000
+# Everything it reads stands in the queue's index.
+_LANES: Final = text(f"""
+SELECT l.lane, w.messages, EXTRACT(EPOCH FROM now() - w.oldest)::float8 AS oldest_s,
+  EXTRACT(EPOCH FROM w.nearest - now())::float8 AS slack_s
+FROM unnest(CAST(:lanes AS text[])) AS l(lane) CROSS JOIN LATERAL (
+  SELECT count(*) AS messages, min(due_at) AS oldest, min(deadline) AS nearest
+  FROM (SELECT due_at, deadline FROM messages m
+    WHERE m.status = 'queued' AND m.lane = l.lane AND m.due_at <= now() LIMIT {_MOST_WAITING}) m) w
+""")
+
 _REST: Final = text(f"""
 SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8 AS clock,
   doubts.messages AS dial_unknown_messages, doubts.oldest_s AS dial_unknown_oldest_s, doubts.held AS held_messages,
@@ -99,6 +111,7 @@ def read(connection: Connection, caps: Mapping[str, int | None] = NO_CAPS) -> di
     calls = daily_calls.counted(connection, caps, limit=_CALLERS)
     return {
         "overdue_s": {row.status: row.overdue_s or 0.0 for row in overdue},
+        **_lanes(connection),
         **connection.execute(_REST).mappings().one(),
         "undetermined_share": ended[Status.UNDETERMINED] / ended.total() if ended else None,
         "answer_share": of_all.share,
@@ -113,6 +126,16 @@ def read(connection: Connection, caps: Mapping[str, int | None] = NO_CAPS) -> di
         "daily_cap_share": {
             row["name"]: row["share"] if row["cap"] else 1.0 for row in calls if row["cap"] is not None
         },
+    }
+
+
+def _lanes(connection: Connection) -> dict[str, dict[str, float]]:
+    """What waits to be dialled now, by lane; no slack where nothing waits."""
+    rows = connection.execute(_LANES, {"lanes": list(Lane)}).all()
+    return {
+        "waiting_messages": {row.lane: row.messages for row in rows},
+        "oldest_waiting_s": {row.lane: row.oldest_s or 0.0 for row in rows},
+        "deadline_slack_s": {row.lane: row.slack_s for row in rows if row.slack_s is not None},
     }
 
 

@@ -12,6 +12,7 @@ from shared import jobs, vitals
 from shared.alarms import ringing
 from shared.broker import CONSUMER_NAME, connect
 from shared.db import vitals as figures_of
+from shared.lifecycle import Lane
 from tests.integration.ingress_stage import is_problem
 from tests.integration.ingress_stage import staged as ingress
 from tests.integration.worker_stage import staged
@@ -95,6 +96,23 @@ def test_what_is_late_doubtful_or_set_aside_is_counted(stage):
     assert "held since PostgreSQL" in told
     assert "dead letter" in told
     assert "1 events are set aside" in told
+
+
+def test_what_waits_in_a_lane_is_counted_and_its_age_and_slack_told(stage, metrics):
+    old, _, later = stage.keep(ttl_s=300), stage.keep(ttl_s=100), stage.keep(ttl_s=20)
+    stage.keep(lane=Lane.TEST, test_type="otp")
+    stage.execute("UPDATE messages SET due_at = now() - interval '40 s' WHERE id = :id", id=old)
+    stage.execute("UPDATE messages SET due_at = now() + interval '10 s' WHERE id = :id", id=later)
+
+    found = metrics()
+
+    assert {lane: found["ringpost_waiting_messages", lane] for lane in Lane} == {
+        "otp": 2, "alert": 0, "notification": 0, "test": 1
+    }  # fmt: skip
+    assert found["ringpost_oldest_waiting_seconds", "otp"] == pytest.approx(40, abs=5)
+    assert found["ringpost_oldest_waiting_seconds", "alert"] == 0
+    assert found["ringpost_deadline_slack_seconds", "otp"] == pytest.approx(100, abs=5)
+    assert ("ringpost_deadline_slack_seconds", "alert") not in found
 
 
 def test_a_clock_that_is_off_is_an_alarm_until_it_is_right(stage, rings, monkeypatch):
