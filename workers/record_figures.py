@@ -24,7 +24,16 @@ _AUDIT_GRACE_S: Final = 60
 #: It reads whole tables.
 _AUDIT_TIMEOUT_S: Final = 60
 #: Of the figures that alarms go by, those that are charted.
-CHARTED: Final = ("dials", "undetermined_share", "answer_share", "callbacks_overdue_s", "webhooks_overdue_s")
+CHARTED: Final = (
+    "waiting_messages",
+    "oldest_waiting_s",
+    "deadline_slack_s",
+    "dials",
+    "undetermined_share",
+    "answer_share",
+    "callbacks_overdue_s",
+    "webhooks_overdue_s",
+)
 
 log = structlog.get_logger()
 
@@ -65,7 +74,7 @@ class Recorder:
             return
         vitals = self._vitals()
         row: dict[str, Any] = {name: vitals[name] for name in CHARTED if vitals.get(name) is not None}
-        row |= self._database.run(_of_lanes)
+        row |= self._database.run(_now)
         row |= self._audited()
         self._database.run(partial(figures.keep, figures=row), alone=True)
 
@@ -88,12 +97,9 @@ class Recorder:
         return {"audit": {one.kind: one.count for one in found}}
 
 
-def _of_lanes(connection: Connection) -> dict[str, Any]:
-    rows = reports.lanes(connection)
+def _now(connection: Connection) -> dict[str, Any]:
+    lately = speed.lately(connection)[0]
     return {
-        "waiting": {row["lane"]: row["waiting"] for row in rows},
-        "oldest_s": {row["lane"]: row["oldest_overdue_s"] or 0.0 for row in rows},
         "in_flight": reports.calls_in_flight(connection),
-        "slack_s": {lane: slack for lane, slack in speed.slack(connection).items() if slack is not None},
-        "lately": {name: value for name, value in speed.lately(connection)[0].items() if value is not None},
+        "lately": {name: value for name, value in lately.items() if value is not None},
     }

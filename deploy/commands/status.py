@@ -96,6 +96,24 @@ def _cut(calls: Mapping[str, Any], limit: str) -> str:
     return "" if refused is None else f"; 8x8 refused {refused:.3g} at {at:%Y-%m-%d %H:%M:%S}"
 
 
+def _print_speed(state: Mapping[str, Any]) -> None:
+    click.echo()
+    print_table(
+        "How soon, in the last 10 minutes",
+        ["lane", "messages", "within the deadline", "to dial, p50", "p95", "to answer, p50", "p95", "nearest deadline"],
+        [
+            (
+                row["lane"],
+                row["messages"],
+                None if row["hit_rate"] is None else f"{row['hit_rate']:.1%}",
+                *(age(row[name]) for name in ("dial_p50_s", "dial_p95_s", "answer_p50_s", "answer_p95_s")),
+                age(state["vitals"].get("deadline_slack_s", {}).get(row["lane"])),
+            )
+            for row in state["lately"]
+        ],
+    )
+
+
 def _print(state: Mapping[str, Any]) -> None:
     print_table(
         "Lanes",
@@ -117,21 +135,7 @@ def _print(state: Mapping[str, Any]) -> None:
         ["state", "callbacks", "oldest"],
         [(row["state"], row["callbacks"], age(max(0.0, row["oldest_s"] or 0.0))) for row in state["callbacks"]],
     )
-    click.echo()
-    print_table(
-        "How soon, in the last 10 minutes",
-        ["lane", "messages", "within the deadline", "to dial, p50", "p95", "to answer, p50", "p95", "nearest deadline"],
-        [
-            (
-                row["lane"],
-                row["messages"],
-                None if row["hit_rate"] is None else f"{row['hit_rate']:.1%}",
-                *(age(row[name]) for name in ("dial_p50_s", "dial_p95_s", "answer_p50_s", "answer_p95_s")),
-                age(state["slack"].get(row["lane"])),
-            )
-            for row in state["lately"]
-        ],
-    )
+    _print_speed(state)
     inbox, redis, calls = state["inbox"], state["redis"], state["calls"]
     click.echo()
     click.echo(f"calls in flight     {calls['in_flight']} of at most {int(calls['lines'])}{_cut(calls, 'lines')}")

@@ -1,4 +1,4 @@
-"""How soon phones ring lately, and how much time is left to what waits: for people and charts. Bounded reads."""
+"""How soon phones ring lately: for people and charts. A bounded read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from shared.db.queries.stats import IN_TIME, IS_DUE, PERCENTILES
-from shared.lifecycle import TYPES, Lane
+from shared.lifecycle import Lane
 
 #: Instead of a lane, for all of them together.
 ALL: Final = "all"
@@ -33,11 +33,6 @@ SELECT lane, count(*) AS messages, count(*) FILTER (WHERE is_due) AS due,
   {PERCENTILES} answer_s) FILTER (WHERE answer_s IS NOT NULL) AS answer_s
 FROM called GROUP BY GROUPING SETS ((), (lane)) ORDER BY lane NULLS FIRST
 """)
-_SLACK: Final = text("""
-SELECT l.lane, (SELECT EXTRACT(EPOCH FROM min(m.deadline) - now())::float8 FROM messages m
-  WHERE m.status = 'queued' AND m.lane = l.lane AND m.due_at <= now()) AS slack_s
-FROM unnest(CAST(:lanes AS text[])) AS l(lane)
-""")
 
 
 def lately(connection: Connection) -> list[dict[str, Any]]:
@@ -62,8 +57,3 @@ def _figures(row: Any) -> dict[str, Any]:
         "answer_p50_s": answer[0],
         "answer_p95_s": answer[1],
     }
-
-
-def slack(connection: Connection) -> dict[str, float | None]:
-    """Seconds until the nearest deadline of what waits and is due, by lane; None where nothing waits."""
-    return {row.lane: row.slack_s for row in connection.execute(_SLACK, {"lanes": list(TYPES)})}

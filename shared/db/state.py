@@ -34,7 +34,6 @@ def gather(connection: Connection, settings: Settings) -> dict[str, Any]:
         "callbacks": [dict(row) for row in reports.callback_states(connection)],
         "inbox": dict(reports.inbox(connection)),
         "lately": speed.lately(connection),
-        "slack": speed.slack(connection),
         "sweeper": {"silent_s": reports.sweeper_silence(connection)},
     }
 

@@ -35,5 +35,7 @@ def test_what_waits_under_the_old_key_is_called_under_the_new_one_alone(stage):
     assert rotated.returncode == 0, rotated.stdout + rotated.stderr
     for name in ("waits", "after"):
         assert stage.callback(name)["status"] == "delivered", name
-    assert {name: len(stage.simulator.ledger.of(number)) for name, number in numbers.items()} == dict.fromkeys(numbers, 1)
+    assert {name: len(stage.simulator.ledger.of(number)) for name, number in numbers.items()} == dict.fromkeys(
+        numbers, 1
+    )
     wait_until(lambda: stage.ringpost("audit", "--grace", "5").returncode == 0, what="every message is accounted for")

@@ -48,7 +48,12 @@ def _fill(stage):
         stage, "INSERT INTO webhook_inbox (dedupe_key, body, processed_at, result) VALUES ('k', '', now(), 'parked')"
     )
     for minute in range(3):
-        figure = {"waiting": {"otp": minute}, "oldest_s": {"otp": 1.5}, "dials": 10 * minute, "in_flight": 2}
+        figure = {
+            "waiting_messages": {"otp": minute},
+            "oldest_waiting_s": {"otp": 1.5},
+            "dials": 10 * minute,
+            "in_flight": 2,
+        }
         database.run(lambda c, figure=figure: figures.keep(c, figure), alone=True)
         change(stage, "UPDATE figures SET at = at - interval '1 minute'")
     name = "ada"

@@ -31,9 +31,9 @@ def test_a_row_tells_of_lanes_calls_and_how_soon(stage, recorder):
     recorder()
 
     ((_, told),) = rows(stage)
-    assert told["waiting"]["otp"] == 1
+    assert told["waiting_messages"]["otp"] == 1
     assert told["in_flight"] == 0
-    assert set(told["slack_s"]) == {"otp"}
+    assert set(told["deadline_slack_s"]) == {"otp"}
     assert told["lately"]["messages"] == 1
 
 

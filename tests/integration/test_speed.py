@@ -1,4 +1,4 @@
-"""How soon phones rang lately, and how much time is left to what waits."""
+"""How soon phones rang lately."""
 
 import pytest
 
@@ -16,11 +16,6 @@ def stage(settings):
 def lately(stage):
     with stage.services.database.statement() as connection:
         return {row["lane"]: row for row in speed.lately(connection)}
-
-
-def slack(stage):
-    with stage.services.database.statement() as connection:
-        return speed.slack(connection)
 
 
 def called(stage, *, asked_s_ago, dialed_s_ago, answered_s_ago=None, status="delivered", **members):
@@ -44,7 +39,6 @@ def test_nothing_is_known_of_nothing(stage):
         "lane": "all", "messages": 0, "hit_rate": None,
         **dict.fromkeys(("dial_p50_s", "dial_p95_s", "answer_p50_s", "answer_p95_s")),
     }  # fmt: skip
-    assert set(slack(stage).values()) == {None}
 
 
 def test_times_are_from_the_request_to_the_first_dial_and_the_answer_by_lane(stage):
@@ -75,15 +69,3 @@ def test_older_ones_and_those_of_test_keys_do_not_count(stage):
     called(stage, asked_s_ago=60, dialed_s_ago=59, lane=Lane.TEST, test_type="otp")
 
     assert lately(stage)["all"]["messages"] == 0
-
-
-def test_slack_is_the_nearest_deadline_of_what_is_due(stage):
-    stage.keep(ttl_s=300)
-    stage.keep(ttl_s=100)
-    later = stage.keep(ttl_s=20)
-    stage.execute("UPDATE messages SET due_at = now() + interval '10 s' WHERE id = :id", id=later)
-
-    found = slack(stage)
-
-    assert found["otp"] == pytest.approx(100, abs=3)
-    assert found["alert"] is None
