@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, has_request_context, request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter, Rule
 
@@ -32,10 +32,16 @@ ALWAYS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosn
 
 def request_id() -> str:
     """The id that this request is known by in its answer, in errors and in logs."""
-    return _id_of(request.environ)
+    return id_of(request.environ)
 
 
-def _id_of(environ: WSGIEnvironment) -> str:
+def log_ids() -> dict[str, str]:
+    """What each log line names while a request is answered."""
+    return {"request_id": request_id()} if has_request_context() else {}
+
+
+def id_of(environ: WSGIEnvironment) -> str:
+    """The id of the request that *environ* is of."""
     known: str | None = environ.get(_REQUEST_ID)
     if known is None:
         known = environ[_REQUEST_ID] = new_request_id()
@@ -54,9 +60,9 @@ class LeanResponse(Response):
         """Send it (PEP 3333)."""
         headers = self.headers
         if environ["REQUEST_METHOD"] == "HEAD" or "Content-Length" not in headers:
-            headers.extend((*ALWAYS, ("X-Request-Id", _id_of(environ))))
+            headers.extend((*ALWAYS, ("X-Request-Id", id_of(environ))))
             return super().__call__(environ, start_response)
-        start_response(self.status, [*headers, *ALWAYS, ("X-Request-Id", _id_of(environ))])
+        start_response(self.status, [*headers, *ALWAYS, ("X-Request-Id", id_of(environ))])
         return self.response  # type: ignore[return-value]  # bytes, as the length is known
 
 

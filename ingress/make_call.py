@@ -12,6 +12,7 @@ from ingress.lean import json_answer
 from ingress.problems import MemberError, Problem, invalid
 from ingress.site import Site
 from ingress.submissions import bounded, calls_of, result, take, told
+from ingress.traces import accepting
 from shared import failpoints
 
 _LONGEST_KEY: Final = 128
@@ -22,12 +23,16 @@ def make_call_routes(site: Site) -> Blueprint:
     """POST /api/make-call, /api/make-calls, /v1/messages and /v1/messages/batch."""
     routes = Blueprint("make_call", __name__)
 
+    traced = accepting(site.services.tracer)
+
     @routes.post("/api/make-call")
+    @traced
     def make_call() -> Response:
         data, is_new = _one(site)
         return _noted(json_answer(to_json({"success": True, "data": data})), is_new=is_new)
 
     @routes.post("/v1/messages")
+    @traced
     def create() -> Response:
         data, is_new = _one(site, key=request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         response = _noted(json_answer(to_json(data), 202), is_new=is_new)
@@ -36,6 +41,7 @@ def make_call_routes(site: Site) -> Blueprint:
 
     @routes.post("/api/make-calls")
     @routes.post("/v1/messages/batch")
+    @traced
     def make_calls() -> Response:
         owner = site.providers.owner(request)
         calls = calls_of(bodies.parse(bodies.read(request, bodies.BATCH_LIMIT)))

@@ -19,6 +19,7 @@ from ingress.lean import json_answer, request_id
 from ingress.problems import MemberError, Problem, invalid
 from ingress.site import Site
 from ingress.submissions import take
+from ingress.traces import accepting
 from shared.db.queries.accept import Accepted
 
 PATH: Final = "/integrations/okta/telephony"
@@ -47,6 +48,7 @@ def okta_routes(site: Site) -> Blueprint:
     routes = Blueprint("okta", __name__)
 
     @routes.post(PATH)
+    @accepting(site.services.tracer)
     def telephony() -> Response:
         owner = site.providers.owner(request)
         body = bodies.parse(bodies.read(request, bodies.CALL_LIMIT))

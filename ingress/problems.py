@@ -141,9 +141,9 @@ class Prepared:
         if retry_after_s is not None:
             self._headers.append(("retry-after", str(retry_after_s)))
 
-    def answer(self) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Status, headers and body."""
-        id_ = new_request_id()
+    def answer(self, known_as: str | None = None) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Status, headers and body, under the request's id where it has one already."""
+        id_ = known_as or new_request_id()
         return self._status, [*self._headers, ("x-request-id", id_)], id_.encode().join(self._parts)
 
 

@@ -24,7 +24,7 @@ from ingress import bodies, events
 from ingress.app import create_app
 from ingress.environ import environ_of
 from ingress.gate import BATCHES, CALLS, Gate, Leave, leave_with, nothing, submission_of
-from ingress.lean import STREAMED
+from ingress.lean import STREAMED, id_of, log_ids
 from ingress.problems import Prepared
 from ingress.site import build_site
 from ingress.webhooks import PREFIX, shown_path
@@ -91,9 +91,10 @@ def _pool(threads: int, name: str) -> ThreadPoolExecutor:
 class Server:
     """The RSGI application."""
 
-    def __init__(self, app: WSGIApplication, gate: Gate | None = None, let_go: Leave = nothing) -> None:
-        self._app = app
-        self._let_go = let_go
+    def __init__(
+        self, app: WSGIApplication, gate: Gate | None = None, let_go: Leave = nothing, at_end: Leave = nothing
+    ) -> None:
+        self._app, self._let_go, self._at_end = app, let_go, at_end
         self._gate = gate or Gate()
         self._threads = _pool(_THREADS, "request")
         self._strands: Strands | None = None
@@ -109,6 +110,10 @@ class Server:
         self._cut_off_slow_senders(loop)
         with suppress(NotImplementedError, RuntimeError, ValueError):  # a loop of tests, beside the main thread
             loop.add_signal_handler(signal.SIGTERM, self._leave, loop)
+
+    def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
+        """Granian tells that no request will come any more."""
+        self._at_end()
 
     def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
         """
@@ -140,8 +145,8 @@ class Server:
         try:
             answer = await self._answer(environ)
         except Exception:  # what Flask's own handlers never saw
-            logger.exception("request_failed", path=shown_path(path))
-            answer = _FAILED.answer()
+            logger.exception("request_failed", path=shown_path(path), request_id=id_of(environ))
+            answer = _FAILED.answer(id_of(environ))
         finally:
             leave()
         status, told, content = answer
@@ -160,7 +165,7 @@ class Server:
             while (piece := await loop.run_in_executor(self._threads, next, pieces, None)) is not None:
                 await asyncio.wait_for(transport.send_bytes(piece), _SEND_S)
         except (ProtocolClosed, TimeoutError):
-            logger.info("answer_not_read")
+            logger.info("answer_not_read", request_id=dict(head[1]).get("x-request-id"))
 
     async def _read(self, path: str, method: str, announced: str | None, protocol: HTTPProtocol) -> bytes | None:
         """The body, or as much of it as shows that it is too long; None when the request is answered or given up."""
@@ -273,7 +278,7 @@ def create() -> Server:
     lifeline.die_with_parent()
     _allow_connections()
     settings = Settings.load()
-    log.configure(settings.log_format, settings.log_level)
+    log.configure(settings.log_format, settings.log_level, log_ids)
     site = build_site(build_services(settings, application="ringpost-web", redis_timeout_s=_REDIS_S))
     presence = Presence(site.services.database, "web")
 
@@ -282,7 +287,8 @@ def create() -> Server:
         site.feeds.leave()
         threading.Thread(target=presence.end, name="presence-end", daemon=True).start()  # the loop must not wait
 
-    server = Server(create_app(site), let_go=leave)
+    tracer = site.services.tracer
+    server = Server(create_app(site), let_go=leave, at_end=nothing if tracer is None else tracer.close)
     presence.begin()
     collector.spare_the_living()
     return server

@@ -83,14 +83,14 @@ def build_site(services: Services) -> Site:
         services.doorbell.ring(jobs.RECONCILE_EVENTS)
 
     limits = partial(Bounds, rest_row_s=_REST_ROW_S, rest_s=_REST_S)
-    events = GroupCommitter("events", keep, after=ring_events, bounds=limits(waiting=5000))
+    events = GroupCommitter("events", keep, after=ring_events, bounds=limits(waiting=5000), ids_of=_of_event)
     forecast = _forecast(services)
     return Site(
         services=services,
         providers=ProviderAuth(database, settings),
         webhooks=WebhookAuth(settings),
         intake=_intake(services, forecast),
-        messages=GroupCommitter("messages", store, after=ring_lanes, bounds=limits(waiting=4000)),
+        messages=GroupCommitter("messages", store, after=ring_lanes, bounds=limits(waiting=4000), ids_of=_of_message),
         events=events,
         spool=Spool(settings.spool_dir, events),
         placements=Placements(database),
@@ -100,6 +100,14 @@ def build_site(services: Services) -> Site:
         guards=build_guards(services, forecast.now),
         templates=Templates(database),
     )
+
+
+def _of_message(row: NewMessage) -> dict[str, str]:
+    return {"message_id": row.id}
+
+
+def _of_event(row: RawEvent) -> dict[str, str | None]:
+    return {"session_id": row.session_id}
 
 
 def _voices(services: Services) -> Refreshed[Voices]:

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from ingress import admission, bodies, placements
 from ingress.problems import MOST_ERRORS, MemberError, Problem, invalid, unknown_member
 from ingress.site import Site
+from ingress.traces import acceptance, marked
 from shared import phone
 from shared.db.database import DatabaseAway
 from shared.db.group_commit import Overloaded
@@ -74,6 +75,9 @@ def take(site: Site, owner: KeyOwner, calls: Sequence[Any]) -> list[Accepted | P
         Problem: 503, where PostgreSQL is away: nothing was stored that is not stored by asking again.
     """
     wanted = [_row(site, owner, call) for call in calls]
+    accepting = None if site.services.tracer is None else acceptance()
+    if accepting is not None:
+        wanted = marked(wanted, accepting.begin(owner))
     stored = iter(_stored(site, [one for one in wanted if isinstance(one, NewMessage)]))
     earlier = _earlier(site, owner, [one.message_id for one in wanted if isinstance(one, _Refusal)])
     outcomes: list[Accepted | Problem] = []
@@ -86,6 +90,8 @@ def take(site: Site, owner: KeyOwner, calls: Sequence[Any]) -> list[Accepted | P
         else:
             known = earlier.get(one.message_id)
             outcomes.append(known if known and known.fingerprint == one.fingerprint else one.problem)
+    if accepting is not None:
+        accepting.tell(wanted, outcomes)
     return outcomes
 
 

@@ -48,7 +48,7 @@ def webhook_routes(site: Site) -> Blueprint:
         try:
             return json_answer(_keep(site, raw) or HANG_UP_REPLY)
         except Exception:  # whatever happens here, the call must be hung up
-            log.exception("call_action_not_kept")
+            log.exception("call_action_not_kept", session_id=glance(raw).session_id)
             return json_answer(HANG_UP_REPLY)
 
     @routes.post(f"{prefix}<any(vss, vcs, vru, vnu):kind>")
@@ -60,7 +60,7 @@ def webhook_routes(site: Site) -> Blueprint:
         try:
             return json_answer(_keep(site, raw) or _OK)
         except Exception:  # neither PostgreSQL nor the disk takes it, whatever their reasons
-            log.exception("event_not_kept")
+            log.exception("event_not_kept", session_id=glance(raw).session_id)
             raise Problem("unavailable", "The event could not be kept. Send it again.", retry_after_s=1) from None
 
     return routes
@@ -88,12 +88,12 @@ def _keep(site: Site, raw: bytes) -> bytes | None:
         site.events.put([kept], _COMMIT_S)
     except Exception as error:
         if not isinstance(error, DatabaseAway | Overloaded):
-            log.exception("event_not_stored")
+            log.exception("event_not_stored", session_id=seen.session_id)
         try:
             aside(lambda: site.spool.append(kept), site.spool.threads)
         except Exception:
             if reply is None:
                 raise
-            log.exception("call_action_not_kept")
+            log.exception("call_action_not_kept", session_id=seen.session_id)
     failpoints.hit("webhook.before_reply")
     return reply

@@ -10,15 +10,18 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final
 
 import structlog
 
+#: What follows the first part of a UUID, such as 8x8's session ids are.
+_REST_OF_UUID: Final = r"-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}\b"
 #: Runs of digits as long as a phone number; behind a plus also with what people write between them.
 _NUMBERS: Final = re.compile(
-    r"\+[0-9](?:[ ().-]{0,2}[0-9]){7,14}(?![0-9])|(?<![0-9A-Za-z_.-])[0-9]{7,15}(?![0-9A-Za-z_])"
+    r"\+[0-9](?:[ ().-]{0,2}[0-9]){7,14}(?![0-9])"
+    rf"|(?<![0-9A-Za-z_.-])[0-9]{{7,15}}(?![0-9A-Za-z_]|{_REST_OF_UUID})"
 )
 #: What stands behind the name of the header, or behind its scheme.
 _CREDENTIALS: Final = re.compile(
@@ -31,16 +34,21 @@ _DEEPEST: Final = 5
 _LEAST_NUMBER: Final = 10**9
 
 
-def configure(log_format: str, level: str) -> None:
+def configure(log_format: str, level: str, ids: Callable[[], Mapping[str, str]] = dict) -> None:
     """
     Set this process's logging up, for our events and for the libraries'.
 
     Args:
         log_format: ``json`` or ``text``.
         level: The least to be shown, such as ``INFO``.
+        ids: Asked at each line what it belongs to, besides what it says itself: nothing need be bound beforehand.
     """
+
+    def name(_logger: Any, _method: str, event: Any) -> Any:
+        return {**ids(), **event}
+
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        name,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

@@ -36,6 +36,7 @@ class Candidate:
     accepted_attempts: int  # that 8x8 took or may have taken, this one included
     now: datetime
     version: str = ""  # of the attempt and the message, as read
+    traceparent: str | None = None  # of the message's trace
 
 
 class Facts(TypedDict):

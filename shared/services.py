@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import dramatiq
 
@@ -16,9 +17,13 @@ from shared.jobs import Doorbell
 from shared.pacing import Pace
 from shared.sealing import Sealer
 from shared.settings import Settings
+from shared.tracing import tracer_of
 from shared.verdict import Timing
 from shared.voice_api.client import VoiceApi
 from shared.voice_api.exports import LogExports
+
+if TYPE_CHECKING:
+    from shared.spans import Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Services:
     sealer: Sealer
     voice_api: VoiceApi
     callbacks_edge: HttpEdge
+    tracer: Tracer | None = None  # None: nothing is traced
 
     def close(self) -> None:
         """Ring what is left to ring and let go of every connection."""
@@ -39,6 +45,8 @@ class Services:
         self.database.close()
         self.voice_api.edge.close()
         self.callbacks_edge.close()
+        if self.tracer is not None:
+            self.tracer.close()
 
 
 def build_services(
@@ -54,7 +62,7 @@ def build_services(
 
     Args:
         settings: With ``database_url`` and ``redis_url`` set.
-        application: The process's name in ``pg_stat_activity``.
+        application: The process's name in ``pg_stat_activity``, and in traces.
         redis_timeout_s: Longest wait for Redis, in seconds.
         middleware: Of Dramatiq's worker.
         pool_size: PostgreSQL connections kept.
@@ -71,6 +79,7 @@ def build_services(
         sealer=Sealer(*settings.data_keys),
         voice_api=build_voice_api(settings),
         callbacks_edge=HttpEdge(Route(AddressGuard(settings.callback_networks), _own_services(settings))),
+        tracer=tracer_of(settings, application),
     )
 
 

@@ -148,7 +148,11 @@ class Settings(SettingsRules):
     send_client_request_id: bool = Field(True, description="Send clientRequestId with each callflow.")
     log_format: str = Field("json", pattern="^(json|text)$", description="json or text.")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING, ERROR.")
-    otel_exporter_otlp_endpoint: str | None = Field(None, description="Not used yet: there is no tracing.")
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        description="Where traces go, by OTLP over HTTP, e.g. http://127.0.0.1:4318; unset: there are none. Needs the"
+        " extra `otel`.",
+    )
     dial_senders: int = Field(64, ge=1, le=512, description="Callflow POSTs under way at once, per call worker.")
     dial_timeout_seconds: float = Field(8, gt=0, description="Whole exchange with 8x8, wall clock.")
     call_lease_seconds: float = Field(30, gt=0, description="How long a claimed message may stay dialing.")

@@ -104,6 +104,13 @@ class SettingsRules(BaseSettings):
             raise ValueError("does not belong to RINGPOST_DATA_KEY: make its successor with `ringpost keys new-data`")
         return value
 
+    @field_validator("otel_exporter_otlp_endpoint", check_fields=False)
+    @classmethod
+    def _is_a_web_address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("needs a URL that begins with http:// or https://")
+        return value
+
     @field_validator("eight_x_eight_subaccount_id", check_fields=False)
     @classmethod
     def _not_pretended(cls, value: str) -> str:
@@ -141,6 +148,7 @@ class SettingsRules(BaseSettings):
         "database_url",
         "redis_url",
         "webhook_base_url",
+        "otel_exporter_otlp_endpoint",
         "daily_calls",
         "ringpost_data_key_old",
         mode="before",

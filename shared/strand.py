@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextvars import copy_context
 from typing import Any, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
@@ -81,7 +82,8 @@ def aside(code: Callable[[], Result], threads: Executor | None = None) -> Result
     if not isinstance(here, _Strand):
         return code()
     strands = here.strands
-    return cast("Result", here.wait_for(strands.loop.run_in_executor(threads or strands.threads, code)))
+    inside = copy_context().run  # what is logged there still names the request
+    return cast("Result", here.wait_for(strands.loop.run_in_executor(threads or strands.threads, inside, code)))
 
 
 class Latch:

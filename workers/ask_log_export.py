@@ -236,7 +236,9 @@ class AskLogExport:
         if flaw is not None:
             log.warning("log_export_proves_no_absence", export_id=export.export_id, reason=flaw)
         for one in found:
-            log.info("call_looked_up", message_id=one.doubt.message_id, shown=one.shown, lookups=one.doubt.lookups + 1)
+            doubt = one.doubt
+            ids = {"message_id": doubt.message_id, "attempt_id": doubt.attempt_id, "session_id": doubt.session_id}
+            log.info("call_looked_up", **ids, shown=one.shown, lookups=doubt.lookups + 1)
         if any(one.shown is Shown.FOUND for one in found):
             self._services.doorbell.ring(jobs.RECONCILE_EVENTS)
         for lane in {one.lane for one in moved}:

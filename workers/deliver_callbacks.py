@@ -23,6 +23,7 @@ from shared.rest import Rest
 from shared.retry_policy import next_callback_at
 from shared.sealing import Unsealable
 from shared.services import Services, callback_schedule
+from workers import traces
 from workers.callback_lines import Lines
 from workers.senders import Senders
 from workers.single_flight import SingleFlight
@@ -70,7 +71,9 @@ class DeliverCallbacks:
             "deliveries",
             self._record,
             bounds=Bounds(200, 100_000, patience_s=20, pause_s=0, rest_row_s=0.01, rest_s=0.1, is_awaited=False),
+            ids_of=lambda delivery: {"callback_id": delivery.callback_id},
         )
+        self._tried = traces.calling_back(services.tracer, self._deliver)
 
     def __call__(self) -> None:
         """Send what is due, until nothing is or the time of one run is over."""
@@ -129,14 +132,14 @@ class DeliverCallbacks:
                 self._send(*entry)
             except Exception:
                 # The line must go on. What was not recorded is sent again after its lease.
-                log.exception("callback_not_recorded", callback_id=entry[0].callback_id)
+                log.exception("callback_not_recorded", **entry[0].ids)
 
     def _send(self, claimed: callbacks.ClaimedCallback, usable_until: float) -> None:
         """Send one; after a failure give the rest of the line back."""
         if time.monotonic() > usable_until:
             self._release([claimed])
             return
-        delivery = self._deliver(claimed)
+        delivery = self._tried(claimed, None)
         (recorded,) = self._deliveries.submit([delivery])
         if delivery.state == CallbackState.DONE:
             return
@@ -152,29 +155,31 @@ class DeliverCallbacks:
         try:
             self._services.database.run(partial(callbacks.release, unsent=given_back), alone=True)
         except DatabaseAway:
-            log.warning("callbacks_not_given_back", callbacks=len(given_back))
+            log.warning("callbacks_not_given_back", callback_ids=[one.callback_id for one in unsent])
 
-    def _deliver(self, claimed: callbacks.ClaimedCallback) -> callbacks.Delivery:
+    def _deliver(self, claimed: callbacks.ClaimedCallback, traceparent: str | None) -> callbacks.Delivery:
         started = time.monotonic()
         reply: Reply | None = None
         error: str | None = None
         try:
-            reply = self._post(claimed)
+            reply = self._post(claimed, traceparent)
             error = callback_post.error_of(reply)
         except UpstreamError as failure:
             error = failure.reason
         except (Unsealable, ValueError, LookupError, TypeError) as failure:
             error = "not_sendable"
-            log.error("callback_not_built", callback_id=claimed.callback_id, error=type(failure).__name__)  # noqa: TRY400
+            log.error("callback_not_built", **claimed.ids, error=type(failure).__name__)  # noqa: TRY400
         failpoints.hit("callback.after_post")
         elapsed_ms = round((time.monotonic() - started) * 1000)
         return self._delivery(claimed, reply, error, elapsed_ms)
 
-    def _post(self, claimed: callbacks.ClaimedCallback) -> Reply:
+    def _post(self, claimed: callbacks.ClaimedCallback, traceparent: str | None) -> Reply:
         sealed = (claimed.secret,) if claimed.old_secret is None else (claimed.secret, claimed.old_secret)
         body = callback.body(callback.event_of(claimed))
         sealer, endpoint_id = self._services.sealer, claimed.endpoint_id
         headers = callback_post.signed(sealer, endpoint_id, sealed, claimed.event_id, body, datetime.now(UTC))
+        if traceparent is not None:
+            headers["traceparent"] = traceparent
         send = callback_post.ready(self._services.callbacks_edge, self._limits, claimed.url, body, headers)
 
         failpoints.hit("callback.before_post")
@@ -198,7 +203,7 @@ class DeliverCallbacks:
         state, due_in_s = CallbackState.DONE, None
         if error is not None:
             state, due_in_s = self._after_failure(claimed, reply)
-            log.info("callback_failed", callback_id=claimed.callback_id, error=error, attempts=claimed.attempts)
+            log.info("callback_failed", **claimed.ids, error=error, attempts=claimed.attempts)
         return callbacks.Delivery(
             callback_id=claimed.callback_id,
             number=claimed.attempts,
@@ -226,7 +231,7 @@ class DeliverCallbacks:
             schedule=self._schedule,
         )
         if retry_at is None:
-            log.warning("callback_parked", callback_id=claimed.callback_id, attempts=claimed.attempts)
+            log.warning("callback_parked", **claimed.ids, attempts=claimed.attempts)
             return CallbackState.PARKED, None
         return CallbackState.DUE, (retry_at - now) / timedelta(seconds=1)
 

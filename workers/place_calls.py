@@ -7,7 +7,6 @@ import random
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -20,9 +19,8 @@ from shared import failpoints, jobs, quiet
 from shared.db.group_commit import Bounds, GroupCommitter
 from shared.db.queries import claim, daily_calls, dial
 from shared.db.queries.claimed import Claim, ClaimedCall
-from shared.db.queries.pacing import Refused
 from shared.ids import new_id
-from shared.lifecycle import REPORTED, TRANSITIONS, TYPES, Lane, Move
+from shared.lifecycle import REPORTED, TRANSITIONS, TYPES, Lane
 from shared.quiet import Quiet
 from shared.rest import Rest
 from shared.sealing import Unopened, Unsealable
@@ -31,7 +29,8 @@ from shared.stops import Stop
 from shared.verdict import after_dial
 from shared.voice_api import callflow
 from shared.voice_api.codes import Disposition, Reason, Verdict
-from workers import failover
+from workers import failover, traces
+from workers.dialled import NotMade, Sent, refused
 from workers.pacing import slow_down
 from workers.senders import Senders
 from workers.single_flight import SingleFlight
@@ -60,23 +59,6 @@ _Breaker = tuple[str, str, str]
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """One dial attempt with its answer, on its way into the database."""
-
-    call: ClaimedCall
-    answer: Verdict
-    move: Move
-
-
-@dataclass(frozen=True, slots=True)
-class _NotMade:
-    """A claimed call that must not be made now, on its way back."""
-
-    call: ClaimedCall
-    why: Stop | Quiet
-
-
 class PlaceCalls:
     """Claim, commit, POST, record. Any number of processes may; the rows decide, not the doorbells."""
 
@@ -90,11 +72,13 @@ class PlaceCalls:
         self._lost_claims: list[str] = []
         self._giving_back = threading.Lock()
         self._switches = Switches(services.database)
-        self._results: GroupCommitter[_Sent | _NotMade, None] = GroupCommitter(
+        self._results: GroupCommitter[Sent | NotMade, None] = GroupCommitter(
             "dial-results",
             self._record,
             bounds=Bounds(200, 100_000, patience_s=20, pause_s=0, rest_row_s=0.01, rest_s=0.1, is_awaited=False),
+            ids_of=lambda one: one.call.ids,
         )
+        self._asked = traces.dialing(services.tracer, self._answer, _verdict_of)
 
     def __call__(self, lane: Lane) -> None:
         """Dial until the lane is empty, held back for long, or the time of one run is over."""
@@ -157,19 +141,26 @@ class PlaceCalls:
             while self._lost_claims:
                 failpoints.hit("dial.before_give_back")
                 returned = self._services.database.run(partial(claim.give_back, claim_id=self._lost_claims[0]))
-                log.info("claim_given_back", claim_id=self._lost_claims.pop(0), messages=len(returned))
+                claim_id, message_ids = self._lost_claims.pop(0), [one.message_id for one in returned]
+                log.info("claim_given_back", claim_id=claim_id, message_ids=message_ids)
 
     def _dial(self, call: ClaimedCall, claimed_at: float, stops: Sequence[Stop] = ()) -> None:
-        answer = self._answer(call, claimed_at, stops)
+        try:
+            self._dial_once(call, claimed_at, stops)
+        except Exception:  # the lease tells the others
+            log.exception("dial_not_recorded", **call.ids)
+
+    def _dial_once(self, call: ClaimedCall, claimed_at: float, stops: Sequence[Stop]) -> None:
+        answer = self._asked(call, claimed_at, stops)
         if not isinstance(answer, Verdict):
-            self._results.submit([_NotMade(call, answer)])
+            self._results.submit([NotMade(call, answer)])
             return
         failpoints.hit("dial.after_post")
         now = call.now + timedelta(seconds=time.monotonic() - claimed_at)
         move = after_dial(call.dialed(), answer, self._timing, now=now, luck=random.random())  # noqa: S311  jitter
         if answer.disposition is Disposition.UNKNOWN:
-            log.warning("dial_unknown", message_id=call.message_id, reason=answer.reason)
-        self._results.submit([_Sent(call, answer, move)])
+            log.warning("dial_unknown", **call.ids, reason=answer.reason)
+        self._results.submit([Sent(call, answer, move)])
 
     def _answer(self, call: ClaimedCall, claimed_at: float, stops: Sequence[Stop]) -> Verdict | Stop | Quiet:
         """What 8x8 answered. Any failure before the POST surely placed no call; any after it may have."""
@@ -187,10 +178,10 @@ class PlaceCalls:
             number, body = self._callflow(call)
         except Unopened:
             # Somebody has the key: of workers that run with different ones while it is changed, another takes it.
-            log.error("data_key_missing", message_id=call.message_id)  # noqa: TRY400  the place says nothing
+            log.error("data_key_missing", **call.ids)  # noqa: TRY400  the place says nothing
             return Verdict(Disposition.NOT_SENT, Reason.KEY_MISSING)
         except (Unsealable, ValueError) as error:
-            log.error("callflow_not_built", message_id=call.message_id, error=type(error).__name__)  # noqa: TRY400
+            log.error("callflow_not_built", **call.ids, error=type(error).__name__)  # noqa: TRY400
             return Verdict(Disposition.REFUSED, Reason.CALLFLOW_INVALID)
         stop: Stop | None = None
 
@@ -200,9 +191,9 @@ class PlaceCalls:
             return stop is None and time.monotonic() < give_up_at
 
         try:
-            answer = self._services.voice_api.send_callflow(body, may_still_send)
+            answer = self._services.voice_api.send_callflow(body, may_still_send, call.ids)
         except Exception:
-            log.exception("dial_failed", message_id=call.message_id)
+            log.exception("dial_failed", **call.ids)
             return Verdict(Disposition.UNKNOWN, Reason.NO_REPLY)
         return answer if stop is None else stop
 
@@ -219,17 +210,17 @@ class PlaceCalls:
         )
         return outbound.destination, callflow.build(outbound)
 
-    def _record(self, done: Sequence[_Sent | _NotMade], patience_s: float) -> list[None]:
+    def _record(self, done: Sequence[Sent | NotMade], patience_s: float) -> list[None]:
         try:
-            if sent := [one for one in done if isinstance(one, _Sent)]:
+            if sent := [one for one in done if isinstance(one, Sent)]:
                 self._record_sent(sent, patience_s)
         finally:
-            if stopped := [(one.call, one.why) for one in done if isinstance(one, _NotMade)]:
+            if stopped := [(one.call, one.why) for one in done if isinstance(one, NotMade)]:
                 put_back(self._services, stopped, patience_s)
         return [None] * len(done)
 
-    def _record_sent(self, sent: Sequence[_Sent], patience_s: float) -> None:
-        results = [_result(one) for one in sent]
+    def _record_sent(self, sent: Sequence[Sent], patience_s: float) -> None:
+        results = [one.result() for one in sent]
         unmade = {one.call.attempt_id: one.call for one in sent if one.answer.disposition in dial.UNMADE}
 
         def write(connection: Connection) -> tuple[dict[_Breaker, int], list[str], bool]:
@@ -252,9 +243,9 @@ class PlaceCalls:
             self._services.doorbell.ring(jobs.DELIVER_CALLBACKS)
         if early:
             self._services.doorbell.ring(jobs.RECONCILE_EVENTS)
-        slow_down(self._services, self._pace, _refused(sent))
+        slow_down(self._services, self._pace, refused(sent))
 
-    def _pause_refused(self, connection: Connection, sent: Sequence[_Sent]) -> dict[_Breaker, int]:
+    def _pause_refused(self, connection: Connection, sent: Sequence[Sent]) -> dict[_Breaker, int]:
         """An account-wide refusal meets every message alike: pause instead of failing them one by one."""
         refused: set[_Breaker] = {
             (scope, self._pace.subaccount_id if scope == "subaccount" else one.call.source, str(one.answer.reason))
@@ -268,32 +259,12 @@ class PlaceCalls:
         }
         return {breaker: count for breaker, count in failures.items() if count is not None}
 
-    def _resume_accepted(self, connection: Connection, sent: Sequence[_Sent]) -> list[str]:
+    def _resume_accepted(self, connection: Connection, sent: Sequence[Sent]) -> list[str]:
         """8x8 takes the account's calls again. Whether it takes the caller id, only a call's summary tells."""
         if not any(one.call.probes and one.answer.disposition is Disposition.CREATED for one in sent):
             return []
         return dial.close_breakers(connection, "subaccount", [self._pace.subaccount_id])
 
 
-def _refused(sent: Sequence[_Sent]) -> Refused:
-    """Those that 8x8 refused for their number."""
-    refused = Refused()
-    for one in sent:
-        if one.answer.over_capacity:
-            many = refused.pace if one.answer.reason is Reason.THROTTLED else refused.lines
-            many.append(one.call.attempt_id)
-            refused.retry_after_s = max(refused.retry_after_s, one.answer.retry_after_s or 0)
-    return refused
-
-
-def _result(sent: _Sent) -> dial.DialResult:
-    answer = sent.answer
-    return dial.DialResult(
-        attempt_id=sent.call.attempt_id,
-        disposition=answer.disposition,
-        reason=answer.reason,
-        status_code=answer.status_code,
-        status_message=answer.status_message or None,
-        session_id=answer.session_id,
-        move=sent.move,
-    )
+def _verdict_of(answer: Verdict | Stop | Quiet) -> Verdict | None:
+    return answer if isinstance(answer, Verdict) else None

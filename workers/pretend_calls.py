@@ -26,6 +26,7 @@ from shared.verdict import after_dial
 from shared.voice_api import callflow, pretence
 from shared.voice_api.codes import Disposition, Reason, Verdict
 from shared.voice_api.events import glance
+from workers import traces
 from workers.single_flight import SingleFlight
 
 _RUN_S: Final = 15
@@ -52,6 +53,7 @@ class PretendCalls:
         self.flight = SingleFlight()
         self._stopping = threading.Event()
         self._lost_claims: list[str] = []
+        self._answered = traces.dialing(services.tracer, self._reply, lambda reply: reply.answer)
 
     def __call__(self) -> None:
         """Pretend until no test message is due, or the time of one run is over."""
@@ -94,7 +96,7 @@ class PretendCalls:
 
     def record(self, calls: Sequence[ClaimedCall]) -> None:
         """Make up the answers of 8x8 and the webhooks to come, and store both."""
-        made = [(call, self._reply(call)) for call in calls]
+        made = [(call, self._answered(call)) for call in calls]
         results = [self._result(call, reply.answer) for call, reply in made]
         later = [self._later(reply.summary, reply.after) for _, reply in made if reply.summary is not None]
         self._database.run(lambda connection: pretend.record(connection, results, later))
@@ -118,10 +120,10 @@ class PretendCalls:
             )
         except Unopened:
             # Of workers with different keys while it is changed another takes it, as with live calls.
-            log.error("data_key_missing", message_id=call.message_id)  # noqa: TRY400  the place says nothing
+            log.error("data_key_missing", **call.ids)  # noqa: TRY400  the place says nothing
             return _KEY_MISSING
         except (Unsealable, ValueError) as error:
-            log.error("callflow_not_built", message_id=call.message_id, error=type(error).__name__)  # noqa: TRY400
+            log.error("callflow_not_built", **call.ids, error=type(error).__name__)  # noqa: TRY400
             return _INVALID
         return pretence.pretend(
             pretence.PretendedDial(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeGuard
+from typing import Final
 
 import structlog
 from sqlalchemy import Connection
@@ -25,7 +24,9 @@ from shared.sealing import Unopened, Unsealable
 from shared.services import Services, pace_of, timing_of
 from shared.verdict import Finding, after_action, after_summary
 from shared.voice_api.events import CallAction, Malformed, SessionSummary, WebhookEvent, parse
+from workers import traces
 from workers.deliver_callbacks import DeliverCallbacks
+from workers.kept_events import UNOPENED, Found, Kept, may_match
 from workers.pacing import slow_down
 from workers.single_flight import SingleFlight
 
@@ -44,36 +45,7 @@ _UNMATCHED_S: Final = (1.0, 60.0)
 #: A batch is given up after so many rounds in vain: somebody else changed its messages between look and write.
 _MOST_LOST: Final = 5
 
-#: A webhook whose key this process does not hold, while the key is being changed; another opens it.
-_UNOPENED: Final = Malformed("sealed with a key that is not held here")
-
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A webhook from the inbox with what it says."""
-
-    row: inbox.InboxRow
-    event: WebhookEvent
-    named: Candidate | None = None  # of the session that it names, as the claim saw it
-
-    def anew(self) -> _Kept:
-        """The same, to be matched by how things stand now."""
-        return _Kept(self.row, self.event)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What one webhook comes to, and the attempt that it belongs to."""
-
-    kept: _Kept
-    attempt: Candidate | None
-    finding: Finding
-
-
-def _may_match(event: WebhookEvent) -> TypeGuard[CallAction | SessionSummary]:
-    return isinstance(event, CallAction | SessionSummary) and not event.is_inbound
 
 
 class ReconcileEvents:
@@ -97,6 +69,7 @@ class ReconcileEvents:
         self.flight = SingleFlight()
         self._rest = Rest(_REST_ROW_S, _REST_S)
         self._again_at = 0.0
+        self._claimed_at = 0.0  # of the monotonic clock
 
     def __call__(self) -> None:
         """Handle what is due, until nothing is or the time of one run is over."""
@@ -121,6 +94,7 @@ class ReconcileEvents:
     def _claim(self, take: Callable[[Connection], list[inbox.InboxRow]]) -> int:
         """Take webhooks and apply them; says how many. Those tried before come alone, each with its own count."""
         failpoints.hit("reconcile.before_claim")
+        self._claimed_at = time.monotonic()
         rows = self._services.database.run(take, alone=True)
         failpoints.hit("reconcile.after_claim", rows)
         kept = [self._kept(row) for row in rows]
@@ -131,7 +105,7 @@ class ReconcileEvents:
                 self._apply([one])
         return len(rows)
 
-    def _apply(self, kept: Sequence[_Kept]) -> Sequence[_Kept]:
+    def _apply(self, kept: Sequence[Kept]) -> Sequence[Kept]:
         """Apply events in rounds, at most one per message in each; what a failed round leaves is given back."""
         waiting = kept
         for _ in range(len(kept) + _MOST_LOST):
@@ -143,16 +117,24 @@ class ReconcileEvents:
                 if is_away(error):
                     raise
                 first = waiting[0].row
-                log.exception("events_not_applied", events=len(waiting), first=first.inbox_id, attempts=first.attempts)
+                log.exception(
+                    "events_not_applied",
+                    events=len(waiting),
+                    first=first.inbox_id,
+                    attempts=first.attempts,
+                    session_ids=[one.session_id for one in waiting],
+                )
                 break
         return waiting
 
-    def _round(self, waiting: Sequence[_Kept]) -> list[_Kept]:
+    def _round(self, waiting: Sequence[Kept]) -> list[Kept]:
         """Apply what can be; returns the rest."""
         found, later = self._match(waiting)
         for source in {one.finding.pause_source for one in found if one.finding.pause_source is not None}:
             self._services.database.run(partial(self._pause, source=source))
         lost = self._write(found)
+        if self._services.tracer is not None:
+            traces.reported(self._services.tracer, found, lost, ago_s=time.monotonic() - self._claimed_at)
         slow_down(
             self._services,
             self._pace,
@@ -163,7 +145,7 @@ class ReconcileEvents:
         lost_ones = [one.kept for one in found if one.attempt is not None and one.attempt.attempt_id in lost]
         return [one.anew() for one in lost_ones + later]
 
-    def _write(self, found: Sequence[_Found]) -> frozenset[str]:
+    def _write(self, found: Sequence[Found]) -> frozenset[str]:
         """Write what the events come to and see to what follows; returns the attempts that changed meanwhile."""
         batch = settle.Batch(
             versions={one.attempt.attempt_id: one.attempt.version for one in found if one.attempt is not None},
@@ -186,24 +168,24 @@ class ReconcileEvents:
             self._services.doorbell.ring(jobs.PLACE_CALLS[Lane(lane)])
         return written.lost
 
-    def _kept(self, row: inbox.InboxRow) -> _Kept:
+    def _kept(self, row: inbox.InboxRow) -> Kept:
         event = self._parsed(row)
-        is_named = _may_match(event) and row.named is not None and row.named.session_id == event.session_id
-        return _Kept(row, event, row.named if is_named else None)
+        is_named = may_match(event) and row.named is not None and row.named.session_id == event.session_id
+        return Kept(row, event, row.named if is_named else None)
 
     def _parsed(self, row: inbox.InboxRow) -> WebhookEvent:
         try:
             return parse(self._services.sealer.unseal(row.body, row=row.dedupe_key))
         except Unopened:
-            return _UNOPENED
+            return UNOPENED
         except Unsealable:
             return Malformed("sealed with another key")
 
-    def _match(self, kept: Sequence[_Kept]) -> tuple[list[_Found], list[_Kept]]:
+    def _match(self, kept: Sequence[Kept]) -> tuple[list[Found], list[Kept]]:
         """What each event comes to, and those whose message another one concerns first."""
         candidates = self._candidates(kept)
-        found: list[_Found] = []
-        later: list[_Kept] = []
+        found: list[Found] = []
+        later: list[Kept] = []
         taken: set[str] = set()
         for place, one in enumerate(kept):
             of_one = candidates.get(place, ())
@@ -214,15 +196,15 @@ class ReconcileEvents:
             taken |= concerned
             attempt = self._attempt(one.event, of_one)
             finding = self._finding(one, attempt)
-            found.append(_Found(one, attempt, self._stray(one, of_one) if finding.result == UNMATCHED else finding))
+            found.append(Found(one, attempt, self._stray(one, of_one) if finding.result == UNMATCHED else finding))
         return found, later
 
-    def _candidates(self, kept: Sequence[_Kept]) -> Mapping[int, Sequence[Candidate]]:
+    def _candidates(self, kept: Sequence[Kept]) -> Mapping[int, Sequence[Candidate]]:
         """By place, the attempts that an event may belong to: the one whose session it names, or all that fit."""
         questions = [
             self._question(place, one.event)
             for place, one in enumerate(kept)
-            if one.named is None and _may_match(one.event)
+            if one.named is None and may_match(one.event)
         ]
         named = {place: (one.named,) for place, one in enumerate(kept) if one.named is not None}
         if not questions:
@@ -242,7 +224,7 @@ class ReconcileEvents:
         return None if event.destination is None else self._services.sealer.destination_key(event.destination)
 
     def _attempt(self, event: WebhookEvent, candidates: Sequence[Candidate]) -> Candidate | None:
-        return choose(candidates, **self._facts(event)) if _may_match(event) else None
+        return choose(candidates, **self._facts(event)) if may_match(event) else None
 
     def _facts(self, event: CallAction | SessionSummary) -> Facts:
         """What must agree, whatever names the attempt."""
@@ -252,10 +234,10 @@ class ReconcileEvents:
             "source": event.source,
         }
 
-    def _finding(self, one: _Kept, attempt: Candidate | None) -> Finding:
+    def _finding(self, one: Kept, attempt: Candidate | None) -> Finding:
         event = one.event
         if isinstance(event, Malformed):
-            return Finding("unopened" if event is _UNOPENED else "malformed")
+            return Finding("unopened" if event is UNOPENED else "malformed")
         if not isinstance(event, CallAction | SessionSummary):
             return Finding("ignored")
         if event.is_inbound:
@@ -266,29 +248,32 @@ class ReconcileEvents:
             return after_action(event, attempt, self._timing)
         return after_summary(event, attempt, self._timing, luck=random.random())  # noqa: S311  jitter
 
-    def _stray(self, one: _Kept, candidates: Sequence[Candidate]) -> Finding:
+    def _stray(self, one: Kept, candidates: Sequence[Candidate]) -> Finding:
         """An event without an attempt: of nobody, of one of several, or of a call that it contradicts."""
-        if not candidates or not _may_match(one.event):
+        if not candidates or not may_match(one.event):
             return Finding(UNMATCHED)
         if why := contradicted(candidates, **self._facts(one.event)):
-            log.warning("event_contradicts", inbox_id=one.row.inbox_id, attempt_id=candidates[0].attempt_id, why=why)
+            named = candidates[0]
+            ids = {"session_id": one.session_id, "attempt_id": named.attempt_id, "message_id": named.message_id}
+            log.warning("event_contradicts", inbox_id=one.row.inbox_id, why=why, **ids)
             return Finding(CONTRADICTS)
         return Finding(AMBIGUOUS)
 
-    def _outcome(self, found: _Found) -> settle.Outcome:
-        row, event, result = found.kept.row, found.kept.event, found.finding.result
+    def _outcome(self, found: Found) -> settle.Outcome:
+        row, result = found.kept.row, found.finding.result
         if found.attempt is not None or result not in (UNMATCHED, AMBIGUOUS, "unopened"):
             attempt_id = None if found.attempt is None else found.attempt.attempt_id
             return settle.Outcome(row.inbox_id, result, attempt_id)
         if row.age_s > self._services.settings.unmatched_event_seconds:
-            log.warning("event_never_matched", inbox_id=row.inbox_id, result=result)
+            session_id = found.kept.session_id
+            log.warning("event_never_matched", inbox_id=row.inbox_id, session_id=session_id, result=result)
             return settle.Outcome(row.inbox_id, "parked" if result == "unopened" else UNMATCHED)
         least, most = _UNMATCHED_S
         return settle.Outcome(
             row.inbox_id,
             result,
             retry_in_s=min(most, max(least, row.age_s / 4)),
-            session_id=event.session_id if isinstance(event, CallAction | SessionSummary) else None,
+            session_id=found.kept.session_id,
         )
 
     def _pause(self, connection: Connection, source: str) -> None:

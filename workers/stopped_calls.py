@@ -79,4 +79,4 @@ def put_back(services: Services, stopped: Sequence[tuple[ClaimedCall, Stop | Qui
     ]
     back = services.database.run(partial(stops.put_back, subaccount_id=account, stopped=calls), patience_s=patience_s)
     scopes = sorted({"quiet_hours" if isinstance(why, Quiet) else why.scope for _, why in stopped})
-    log.warning("calls_stopped", calls=back, scopes=scopes)
+    log.warning("calls_stopped", calls=back, scopes=scopes, message_ids=[call.message_id for call in calls])

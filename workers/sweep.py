@@ -151,22 +151,23 @@ def _move(services: Services, select: _Select, decide: Callable[[sweep.Overdue],
             return moves.apply(connection, [decide(row) for row in rows])  # noqa: B023
 
         try:
-            _tell(services.database.run(page))
+            _tell(services.database.run(page), rows)
         except DBAPIError:
             if size > 1:
                 size = 1
                 continue
-            events.exception("message_not_swept", message_id=rows[0].id if rows else None)
+            events.exception("message_not_swept", **(rows[0].ids if rows else {}))
         if len(rows) < size:
             return
         after = (rows[-1].since, rows[-1].id)
 
 
-def _tell(moved: Sequence[moves.Moved]) -> None:
+def _tell(moved: Sequence[moves.Moved], rows: Sequence[sweep.Overdue]) -> None:
     failpoints.hit("sweep.after_move", moved)
+    ids = {row.id: row.ids for row in rows}
     for one in moved:
         if one.status in DOUBTFUL:
-            events.warning("message_overdue", message_id=one.message_id, status=one.status, was=one.was)
+            events.warning("message_overdue", **ids[one.message_id], status=one.status, was=one.was)
 
 
 def _park_events(database: Database) -> None:

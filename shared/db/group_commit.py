@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar, cast
 
@@ -124,6 +124,7 @@ class GroupCommitter(Generic[Row, Result]):
         *,
         after: Callable[[Sequence[Result]], None] = lambda _results: None,
         bounds: Bounds = Bounds(),
+        ids_of: Callable[[Row], Mapping[str, str | None]] = lambda _row: {},
     ) -> None:
         """
         Args:
@@ -132,11 +133,13 @@ class GroupCommitter(Generic[Row, Result]):
                 in order. Must be safe to repeat.
             after: Called once a batch after its commit, from the writer thread; quick, and without raising.
             bounds: Sizes and patience.
+            ids_of: What a row is called in logs.
         """
         self._name = name
         self._write = write
         self._after = after
         self._bounds = bounds
+        self._ids_of = ids_of
         self._waiting: deque[tuple[Row, Ticket[Result]]] = deque()
         self._changed = threading.Condition(threading.Lock())
         self._closing = False
@@ -195,7 +198,8 @@ class GroupCommitter(Generic[Row, Result]):
             try:
                 self._store(batch)
             except BaseException as error:  # the thread must outlive anything, and no waiter may hang
-                log.exception("group_commit_failed", committer=self._name)
+                rows = [dict(self._ids_of(row)) for row, _ in batch]
+                log.exception("group_commit_failed", committer=self._name, rows=rows)
                 for _, ticket in batch:
                     ticket.fail(error)
             self._rest.after(len(batch), started_at)
@@ -243,7 +247,7 @@ class GroupCommitter(Generic[Row, Result]):
             for _, ticket in batch:
                 ticket.fail(DatabaseAway(type(error).__name__))
         elif len(batch) == 1:
-            log.error("row_not_written", committer=self._name, exc_info=error)
+            log.error("row_not_written", committer=self._name, **self._ids_of(batch[0][0]), exc_info=error)
             batch[0][1].fail(error)
         else:
             self._store_singly(batch)

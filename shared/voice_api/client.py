@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
@@ -50,6 +50,7 @@ class _Callflow:
 
     body: bytes = field(repr=False)
     may_still_send: Callable[[], bool]
+    ids: Mapping[str, str]
     started_at: float
     verdict: Verdict | None = None
 
@@ -84,14 +85,17 @@ class VoiceApi:
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
 
-    def send_callflow(self, body: bytes, may_still_send: Callable[[], bool]) -> Verdict:
+    def send_callflow(
+        self, body: bytes, may_still_send: Callable[[], bool], ids: Mapping[str, str] | None = None
+    ) -> Verdict:
         """
         Ask 8x8 for one call, at most three tries, of which at most one can have reached a phone.
 
         Tries again only what surely created nothing. *may_still_send* is asked right before every try:
-        whether the lease is still ours and the deadline ahead. Raises nothing: every failure is a verdict.
+        whether the lease is still ours and the deadline ahead. *ids* name the attempt in logs. Raises nothing: every
+        failure is a verdict.
         """
-        callflow = _Callflow(body, may_still_send, time.monotonic())
+        callflow = _Callflow(body, may_still_send, ids or {}, time.monotonic())
         callflow.verdict = verdict = self._try(callflow)
         if not _is_worth_another_try(verdict):
             return verdict
@@ -227,8 +231,10 @@ class _StopInTime(tenacity.stop.stop_base):
 
 def _log_retry(state: tenacity.RetryCallState) -> None:
     verdict: Verdict | None = state.outcome.result() if state.outcome else None
+    callflow: _Callflow = state.args[0]
     log.warning(
         "callflow_tried_again",
+        **callflow.ids,
         tried=state.attempt_number,
         disposition=verdict.disposition if verdict else None,
         reason=verdict.reason if verdict else None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.source import ROOT, imports, modules, nodes
+from tests.architecture.source import ROOT, imports, modules, nodes, tree
 
 MAY_IMPORT = {
     "shared": {"shared"},
@@ -87,6 +87,7 @@ MACHINE_CLOCK = {
     "ingress/intake.py",  # by default; the site gives it the forecast's
     "ingress/trials.py",  # when a signature was made
     "shared/failpoints.py",  # the drills' own notes
+    "shared/spans.py",  # when a span began and ended, as other machines tell theirs
     "shared/vitals.py",  # the difference of the two clocks
     "workers/deliver_callbacks.py",  # when a signature was made; a wait is a difference
     "workers/sweep.py",  # the difference of the two clocks
@@ -111,6 +112,18 @@ def test_the_product_imports_no_tests():
 
 def test_flask_is_known_to_the_ingress_only():
     assert _importers_of({"flask", "werkzeug"}, modules("workers", "shared")) == set()
+
+
+def test_one_file_knows_opentelemetry_and_only_a_process_that_traces_imports_it():
+    at_the_top = {
+        module
+        for module in modules()
+        for node in tree(module).body
+        if isinstance(node, ast.ImportFrom) and node.module == "shared.spans"
+    }
+
+    assert _importers_of({"opentelemetry"}, modules()) == {"shared/spans.py"}
+    assert at_the_top == set()
 
 
 def test_only_the_bindings_and_the_wiring_of_the_workers_know_dramatiq():

@@ -58,6 +58,13 @@ def submit(stage, customer, **changes):
     return reply.get_json()["data"]["id"]
 
 
+def close(site):
+    """End the threads of an ingress."""
+    caches = site.providers, site.voices, site.forecast, site.intake.switches, site.guards
+    for part in (*caches, site.feeds, site.spool, site.messages, site.events):
+        part.close()
+
+
 class Stage:
     """The ingress and its database."""
 
@@ -68,14 +75,8 @@ class Stage:
         self.customer = Customer(self.services.database)
 
     def close(self):
-        for part in self._parts():
-            part.close()
+        close(self.site)
         self.services.close()
-
-    def _parts(self):
-        site = self.site
-        caches = site.providers, site.voices, site.forecast, site.intake.switches, site.guards
-        return *caches, site.feeds, site.spool, site.messages, site.events
 
     def make_call(self, body, headers=None):
         return self.http.post("/api/make-call", json=body, headers=self.customer.headers | (headers or {}))

@@ -79,7 +79,7 @@ class Eight:
         self.sessions = []
         self.replies = {}  # what a POST of long ago is answered, by attempt
 
-    def send_callflow(self, body, may_still_send):
+    def send_callflow(self, body, may_still_send, _ids):
         if not may_still_send():
             return Verdict(Disposition.NOT_SENT, Reason.LEASE_LOST)
         callflow = json.loads(body)

@@ -49,6 +49,20 @@ def test_a_library_s_record_has_the_same_shape(lines):
     assert event == {"event": "Restarting consumer in 3.00 seconds.", "level": "warning", "logger": "dramatiq.worker"}
 
 
+def test_each_line_bears_the_ids_of_what_is_at_hand_and_those_that_it_names_itself(lines):
+    ids = {"request_id": "req_1", "session_id": "6591234567"}
+    logs.configure("json", "INFO", lambda: ids)
+
+    structlog.get_logger().info("event_not_kept", request_id="req_2")
+    logging.getLogger("library").warning("Oh")
+    ids.clear()
+    structlog.get_logger().info("spool_replayed")
+
+    shown = [json.loads(line) for line in lines()]
+    assert [line.get("request_id") for line in shown] == ["req_2", "req_1", None]
+    assert [line.get("session_id") for line in shown] == ["****", "****", None]
+
+
 def test_text_is_for_people(lines):
     logs.configure("text", "INFO")
 
@@ -119,6 +133,8 @@ def test_the_chatter_of_libraries_is_left_out_even_when_ours_is_wanted(lines):
         ("123456", "123456"),  # too short to be a number
         ("2026-10-05T09:12:10.000Z", "2026-10-05T09:12:10.000Z"),
         ("1f0a1b2c-0000-4000-8000-123456789012", "1f0a1b2c-0000-4000-8000-123456789012"),
+        ("12345678-0000-4000-8000-123456789012", "12345678-0000-4000-8000-123456789012"),
+        ("65912345-6700", "****-6700"),
     ],
 )
 def test_what_may_be_a_phone_number_is_masked(lines, said, shown):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from granian.rsgi import ProtocolClosed
+from structlog.testing import capture_logs
 
 from ingress import server
 from ingress.environ import environ_of
@@ -145,7 +146,7 @@ def long_answer(pieces):
 
     def app(environ, start_response):
         environ[STREAMED] = True
-        start_response("200 OK", [("X-Thread", threading.current_thread().name)])
+        start_response("200 OK", [("X-Thread", threading.current_thread().name), ("X-Request-Id", "req_long")])
         return iter(pieces)
 
     return app
@@ -168,9 +169,11 @@ def test_who_takes_no_piece_of_a_long_answer_is_given_up(monkeypatch):
     monkeypatch.setattr(server, "_SEND_S", 0.01)
     protocol = Protocol(takes=2)
 
-    ask(scope("/v1/messages.csv", method="GET"), protocol, app=long_answer([b"x"] * 9))
+    with capture_logs() as logs:
+        ask(scope("/v1/messages.csv", method="GET"), protocol, app=long_answer([b"x"] * 9))
 
     assert protocol.sent == [b"x", b"x"]
+    assert logs == [{"event": "answer_not_read", "log_level": "info", "request_id": "req_long"}]
 
 
 def test_a_body_without_a_length_is_read_in_pieces():
@@ -344,10 +347,14 @@ def test_a_request_whose_answer_fails_is_told_so_and_leaves_its_place():
     def broken(environ, start_response):
         raise ZeroDivisionError
 
-    status, _, body = ask(scope(), Protocol(), app=broken, turns=turns)
+    with capture_logs() as logs:
+        status, headers, body = ask(scope(), Protocol(), app=broken, turns=turns)
 
+    (line,) = logs
     assert (status, json.loads(body)["code"]) == (500, "internal_error")
     assert turns.held == 0
+    assert (line["event"], line["path"]) == ("request_failed", "/api/make-call")
+    assert line["request_id"] == json.loads(body)["requestId"] == headers["x-request-id"]
 
 
 def test_what_an_answer_holds_is_closed():

@@ -237,3 +237,14 @@ def test_a_path_secret_is_one_segment_and_hard_to_guess(secret):
 
 def test_an_empty_path_secret_is_none():
     assert load(webhook_path_secret="").webhook_path_secret is None
+
+
+@pytest.mark.parametrize(("value", "kept"), [("", None), ("  ", None), ("http://c:4318", "http://c:4318")])
+def test_the_collector_of_traces_is_a_web_address_or_none(value, kept):
+    assert load(otel_exporter_otlp_endpoint=value).otel_exporter_otlp_endpoint == kept
+
+
+def test_a_collector_of_another_kind_is_refused_at_the_start():
+    assert problems(otel_exporter_otlp_endpoint="collector:4317") == [
+        "OTEL_EXPORTER_OTLP_ENDPOINT: needs a URL that begins with http:// or https://"
+    ]

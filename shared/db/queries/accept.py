@@ -45,6 +45,7 @@ class NewMessage:
     expires_at: datetime | None
     ttl_s: int | None
     test_type: str | None = None  # of a test message, which waits in the test lane
+    traceparent: str | None = None  # of the request, while it is traced
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +78,21 @@ _INSERT: Final = Prepared(
 INSERT INTO messages (
   id, provider_id, message_id, fingerprint, lane, status, content, destination_key, destination_masked, country,
   source, voice, speed, plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown,
-  endpoint_id, metadata, warnings, scheduled_at, test_type, deadline, due_at)
+  endpoint_id, metadata, warnings, scheduled_at, test_type, traceparent, deadline, due_at)
 SELECT id, provider_id, message_id, decode(fingerprint, 'hex'), lane,
   CASE WHEN scheduled_at > now() THEN 'scheduled' ELSE 'queued' END,
   decode(content, 'hex'), decode(destination_key, 'hex'), destination_masked, country, source, voice, speed,
   plays, seconds_per_play, interruptible, max_attempts, spare_attempts, redial_unknown, endpoint_id, metadata,
   CASE WHEN test_type IS NULL AND {suppressions.suppressed("x")} THEN warnings || :warning ELSE warnings END,
-  scheduled_at, test_type,
+  scheduled_at, test_type, traceparent,
   COALESCE(expires_at, GREATEST(scheduled_at, now()) + ttl_s * interval '1 second'),
   GREATEST(scheduled_at, now())
 FROM json_to_recordset(:rows) AS x(
   id text, provider_id text, message_id text, fingerprint text, lane text, content text, destination_key text,
   destination_masked text, country text, source text, voice text, speed float8, plays int2, seconds_per_play float8,
   interruptible boolean, max_attempts int2, spare_attempts int2, redial_unknown boolean, endpoint_id text,
-  metadata jsonb, warnings jsonb, scheduled_at timestamptz, expires_at timestamptz, ttl_s int, test_type text)
+  metadata jsonb, warnings jsonb, scheduled_at timestamptz, expires_at timestamptz, ttl_s int, test_type text,
+  traceparent text)
 WHERE NOT EXISTS (SELECT FROM past_messages p WHERE p.provider_id = x.provider_id AND p.message_id = x.message_id)
 ON CONFLICT DO NOTHING
 RETURNING id, status, deadline, due_at, jsonb_array_length(warnings) AS warnings

@@ -38,6 +38,13 @@ class ClaimedCallback:
     destination_masked: str
     metadata: dict[str, str]
     old_secret: bytes | None = None  # sealed; signs, too, while a rotation lasts
+    traceparent: str | None = None  # of the message's trace
+
+    @property
+    def ids(self) -> dict[str, str | None]:
+        """What it is called in logs."""
+        known = {"callback_id": self.callback_id, "event_id": self.event_id, "endpoint_id": self.endpoint_id}
+        return known | {"message_id": self.id, "session_id": self.facts.get("sessionId")}
 
 
 #: Of an endpoint *e*: the secret before, as long as it counts.
@@ -79,7 +86,7 @@ WITH RECURSIVE open AS (
 )
 SELECT c.callback_id, c.attempts, c.failures_forgiven, c.endpoint_id, e.url, e.secret, {OLD_SECRET},
   e.failing_since IS NOT NULL AS is_failing, f.event_id, f.type, f.sequence, f.occurred_at, f.status, f.reason, f.facts,
-  m.id, m.message_id, m.lane, m.test_type, m.destination_masked, m.metadata
+  m.id, m.message_id, m.lane, m.test_type, m.destination_masked, m.metadata, m.traceparent
 FROM claimed c JOIN endpoints e USING (endpoint_id) JOIN feed_events f USING (event_id)
 JOIN messages m ON m.id = f.message_id
 ORDER BY f.sequence

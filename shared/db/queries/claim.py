@@ -151,7 +151,7 @@ WITH RECURSIVE account AS MATERIALIZED (
     updated_at = now()
   FROM chosen c WHERE m.id = c.id AND m.ctid = c.row  -- locked above, so its place holds: no plan can scan for it
   RETURNING m.id, m.provider_id, m.country, m.attempt_id, m.attempt, m.content, m.source, m.voice, m.speed, m.plays,
-    m.seconds_per_play, m.interruptible, m.deadline, m.destination_key, m.redial_unknown, m.max_attempts,
+    m.seconds_per_play, m.interruptible, m.deadline, m.destination_key, m.redial_unknown, m.max_attempts, m.traceparent,
     LEAST(m.deadline, now() + interval '{valid_s} seconds') AS valid_until
 ), quiet AS MATERIALIZED (
   SELECT c.provider_id, (SELECT p.quiet_hours FROM providers p WHERE p.provider_id = c.provider_id

@@ -36,6 +36,12 @@ class ClaimedCall:
     now: datetime  # the database's clock at the claim
     is_suppressed: bool = False  # not to be called
     quiet_hours: QuietHours | None = None  # that this call keeps
+    traceparent: str | None = None  # of the message's trace
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What it is called in logs."""
+        return {"message_id": self.message_id, "attempt_id": self.attempt_id}
 
     def dialed(self) -> Dialed:
         """What 8x8's answer to it is judged by."""
@@ -85,4 +91,5 @@ def claimed(row: Any, lane: Lane) -> ClaimedCall:
         now=row.claimed_at,
         is_suppressed=row.is_suppressed,
         quiet_hours=None if row.quiet_hours is None else parse_quiet_hours(row.quiet_hours),
+        traceparent=row.traceparent,
     )

@@ -29,7 +29,7 @@ WHERE destination_key = :key AND (CAST(:provider_id AS text) IS NULL OR provider
 _ERASE: Final = text(f"""
 WITH gone AS (
   UPDATE messages SET destination_masked = '{MASK}', destination_key = decode(md5(id), 'hex'), metadata = '{{}}',
-    warnings = '[]'
+    warnings = '[]', traceparent = NULL
   WHERE id = ANY (:ids) RETURNING id
 ), attempts AS (
   UPDATE dial_attempts a SET destination_key = decode(md5(a.attempt_id), 'hex'), key_pressed = NULL,

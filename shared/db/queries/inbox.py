@@ -75,7 +75,7 @@ _CANDIDATE: Final = f"""a.attempt_id, a.session_id, a.subaccount_id, a.source, a
   m.seconds_per_play, m.deadline, m.max_attempts, m.spare_attempts,
   (SELECT count(*) FROM dial_attempts s WHERE s.message_id = m.id
      AND ({MAYBE_ACCEPTED} OR s.attempt_id = a.attempt_id)) AS accepted_attempts,
-  {VERSION} AS version, now() AS now"""
+  m.traceparent, {VERSION} AS version, now() AS now"""
 
 # Nobody waits for the disk: a claim that dies with PostgreSQL is taken again at once, and whoever writes second finds
 # another version. The attempts are read as they stood before the claim: a session that became known since is found by

@@ -56,7 +56,7 @@ asked AS (
   FROM locked x
   WHERE m.id = x.message_id
   RETURNING m.id, m.provider_id, m.message_id, m.lane, m.test_type, m.status, m.reason, m.endpoint_id,
-    m.destination_masked, m.metadata, x.was, x.event_id,
+    m.destination_masked, m.metadata, m.traceparent, x.was, x.event_id,
     jsonb_build_object('attempts', m.attempt, 'sessionId', m.session_id) || x.facts AS facts
 ), told AS (
   SELECT *, CASE WHEN was = 'undetermined' THEN '{CORRECTED}' ELSE 'message.' || status END AS type,
@@ -80,7 +80,7 @@ asked AS (
 ), heard AS (
   SELECT 'cb_' || substr(t.event_id, 5) || '_' || row_number() OVER (PARTITION BY t.event_id ORDER BY e.endpoint_id)
       AS callback_id, t.event_id, t.id, t.provider_id, t.lane, t.status, t.was, t.reason, t.place, t.message_id, t.type,
-    t.facts, t.test_type, t.destination_masked, t.metadata, e.endpoint_id, e.url, e.secret, {OLD_SECRET},
+    t.facts, t.test_type, t.destination_masked, t.metadata, t.traceparent, e.endpoint_id, e.url, e.secret, {OLD_SECRET},
     e.disabled_at IS NOT NULL AS is_disabled, {{taken}} AS is_taken
   FROM told t JOIN endpoints e ON e.provider_id = t.provider_id AND e.deleted_at IS NULL
     AND t.type = ANY (e.event_types) AND (t.endpoint_id IS NULL OR e.endpoint_id = t.endpoint_id)

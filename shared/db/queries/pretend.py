@@ -49,7 +49,7 @@ WITH RECURSIVE waiting AS (
     updated_at = now()
   FROM chosen c WHERE m.id = c.id
   RETURNING m.id, m.provider_id, m.country, m.attempt_id, m.attempt, m.content, m.source, m.voice, m.speed, m.plays,
-    m.seconds_per_play, m.interruptible, m.deadline, m.destination_key,
+    m.seconds_per_play, m.interruptible, m.deadline, m.destination_key, m.traceparent,
     LEAST(m.deadline, now() + interval '90 seconds') AS valid_until
 ), attempts AS (
   INSERT INTO dial_attempts

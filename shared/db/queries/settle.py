@@ -116,14 +116,14 @@ SELECT l.lost, m.id, m.lane, m.status, m.was, m.reason,
   NULL AS callback_id, NULL AS endpoint_id, NULL AS url, NULL::bytea AS secret,
   NULL::bytea AS old_secret, NULL AS event_id, NULL AS type,
   NULL::bigint AS sequence, now() AS occurred_at, NULL::jsonb AS facts, NULL AS message_id, NULL AS destination_masked,
-  NULL::jsonb AS metadata, NULL AS test_type
+  NULL::jsonb AS metadata, NULL AS test_type, NULL AS traceparent
 FROM (SELECT ARRAY(SELECT attempt_id FROM json_to_recordset(:believed) AS b(attempt_id text)
   WHERE attempt_id NOT IN (SELECT attempt_id FROM held)) AS lost) l
 LEFT JOIN moved m ON true
 UNION ALL
 SELECT NULL, h.id, h.lane, h.status, h.was, h.reason, false,
   h.callback_id, h.endpoint_id, h.url, h.secret, h.old_secret, h.event_id, h.type, n.base + h.place, now(), h.facts,
-  h.message_id, h.destination_masked, h.metadata, h.test_type
+  h.message_id, h.destination_masked, h.metadata, h.test_type, h.traceparent
 FROM heard h JOIN numbered n USING (provider_id) WHERE h.is_taken
 """
 

@@ -81,6 +81,12 @@ class Overdue:
     valid_until: datetime | None
     plays: int
     seconds_per_play: float
+    session_id: str | None
+
+    @property
+    def ids(self) -> dict[str, str | None]:
+        """What it is called in logs."""
+        return {"message_id": self.id, "attempt_id": self.attempt_id, "session_id": self.session_id}
 
 
 Place = tuple[datetime, str]
@@ -95,7 +101,7 @@ SELECT m.id, m.{{since}} AS since, m.reason, m.attempt_id, m.attempt, m.deadline
     < m.max_attempts AS may_redial,
   EXISTS (SELECT FROM dial_attempts s WHERE s.message_id = m.id AND s.settled_at IS NULL AND {MAYBE_ACCEPTED})
     AS has_doubt,
-  now() AS now, a.valid_until, m.plays, m.seconds_per_play
+  now() AS now, a.valid_until, m.plays, m.seconds_per_play, m.session_id
 FROM messages m LEFT JOIN dial_attempts a USING (attempt_id)
 WHERE {{chosen}} AND (m.{{since}}, m.id) > (:since, :id)
 ORDER BY m.{{since}}, m.id LIMIT :page

@@ -63,6 +63,7 @@ MESSAGES: Final = Table(
     Column("attempt", SmallInteger, nullable=False, server_default="0"),
     words("attempt_id", required=False),  # the claim's fence: a worker that lost its lease changes nothing
     words("session_id", required=False),
+    words("traceparent", required=False),  # W3C's, of the request that it came with; null while nothing is traced
     Column("busy_destination", LargeBinary),  # set while a call may ring or speak
     moment("busy_until"),
     moment("created_at", stamped=True),
