@@ -61,6 +61,7 @@ OF_NO_ROW = {
     "feeds_not_looked_at",
     "figures_not_read",
     "figures_not_recorded",
+    "heartbeat_not_written",
     "log_export_asked_for",
     "log_export_begun",
     "log_export_delayed",

@@ -26,7 +26,7 @@ class Spans:
 
     def __init__(self):
         self._exporter = InMemorySpanExporter()
-        provider = TracerProvider()
+        provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(self._exporter))
         self.tracer = Tracer(provider)
 

@@ -65,6 +65,7 @@ def test_others_may_not_read_it(tmp_path):
 def test_work_goes_on_where_there_is_no_place_to_tell_of_it(tmp_path):
     (tmp_path / "beats").write_text("a file where the folder should be")
     heartbeat = a_heartbeat(tmp_path)
+    structlog.reset_defaults()  # another test may have asked for errors alone
 
     with structlog.testing.capture_logs() as told:
         heartbeat._beat()

@@ -1,5 +1,6 @@
 """Whose trace a request belongs to, and what a process traces with."""
 
+import gc
 import sys
 import threading
 from types import SimpleNamespace
@@ -10,6 +11,13 @@ from structlog.testing import capture_logs
 
 from shared.spans import Tracer, exporting
 from shared.tracing import parent_of, tracer_of
+
+@pytest.fixture(autouse=True)
+def _let_go():
+    """The SDK starts a thread in each fork while a processor is there, and engines begin in forks without threads."""
+    yield
+    gc.collect()
+
 
 SOUND = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NAMED = SimpleNamespace(otel_exporter_otlp_endpoint="http://127.0.0.1:1/")
@@ -48,7 +56,7 @@ def test_what_w3c_calls_malformed_is_as_none(header):
 
 @pytest.mark.parametrize("flags", ["00", "01", "02", "03"])
 def test_a_span_goes_on_with_its_parents_trace_and_flags(flags):
-    span = Tracer(TracerProvider()).begin("dial", "client", f"{SOUND[:-2]}{flags}")
+    span = Tracer(TracerProvider(shutdown_on_exit=False)).begin("dial", "client", f"{SOUND[:-2]}{flags}")
 
     version, trace_id, span_id, kept = span.traceparent.split("-")
     assert (version, trace_id) == ("00", SOUND[3:35])
@@ -79,9 +87,13 @@ def test_a_collector_without_the_extra_is_told_in_a_sentence_and_nothing_is_trac
 def test_a_process_ends_in_time_though_the_collector_hangs(monkeypatch):
     monkeypatch.setattr("shared.spans._LAST_S", 0.1)
     tracer = exporting("http://127.0.0.1:1", "ringpost-web")
+    shutdown = tracer._provider.shutdown
     monkeypatch.setattr(tracer._provider, "shutdown", lambda: threading.Event().wait(5))
 
     tracer.close()
+
+    monkeypatch.undo()
+    shutdown()
 
 
 @pytest.mark.parametrize("environment", [{}, {"OTEL_SERVICE_NAME": "calls"}])
@@ -99,7 +111,7 @@ def test_a_service_has_its_processes_name_unless_another_is_set(monkeypatch, env
 def test_a_disabled_sdk_names_no_trace(monkeypatch):
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
 
-    span = Tracer(TracerProvider()).begin("accept", "server", None)
+    span = Tracer(TracerProvider(shutdown_on_exit=False)).begin("accept", "server", None)
     span.end({"ringpost.calls": 1})
 
     assert span.traceparent is None
