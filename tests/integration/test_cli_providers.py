@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 
 import pytest
 from sqlalchemy import text
 
 from deploy.cli import COMMANDS
+from shared.db.database import Database
+from shared.db.migrate import migrate
 from shared.db.queries import providers
 from shared.sealing import Sealer
 
@@ -147,6 +150,26 @@ def test_migrating_twice_does_nothing_the_second_time(ringpost, engines):
     assert (refused.exit_code, refused.stderr) == (2, "the database lacks tables: run `ringpost migrate`\n")
     assert first.stdout.startswith("applied ")
     assert second.stdout == "the database is up to date\n"
+
+
+def test_whoever_waits_for_a_migration_goes_on_when_it_was_done_elsewhere(ringpost, engines):
+    url = engines.postgres.create_database("migrated_elsewhere")
+    refused = ringpost("migrate", "--wait", "0", DATABASE_URL=url)
+
+    with ThreadPoolExecutor(1) as others:
+        waiting = others.submit(ringpost, "migrate", "--wait", "60", DATABASE_URL=url)
+        migrate(Database(url, application="tests"))
+
+        assert waiting.result().exit_code == 0
+
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("the database lacks m0001")
+
+
+def test_whoever_waits_for_a_migration_waits_for_postgres_too(ringpost):
+    away = ringpost("migrate", "--wait", "0", DATABASE_URL="postgresql://127.0.0.1:1/nowhere")
+
+    assert (away.exit_code, away.stderr.partition(":")[0]) == (1, "PostgreSQL cannot be reached")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
