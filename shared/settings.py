@@ -74,7 +74,7 @@ class Settings(SettingsRules):
         None,
         description="Another data key, only read with, while the key is being changed: `ringpost keys new-data`.",
     )
-    ringpost_data_dir: Path = Field(Path(".ringpost"), description="Embedded engines and the webhook spool.")
+    ringpost_data_dir: Path = Field(Path(".ringpost"), description="Embedded engines, webhook spool, signs of life.")
     host: str = Field("127.0.0.1", description="Address that the ingress listens on.")
     port: int = Field(5678, ge=0, le=65535, description="Port that the ingress listens on.")
     web_concurrency: int = Field(

@@ -5,9 +5,11 @@ import ipaddress
 import os
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import requests
@@ -174,6 +176,18 @@ class Client:
     def post(self, path, address="127.0.0.1", **options):
         with self.session(address) as session:
             return session.post(self._url + path, timeout=10, **options)
+
+    @contextmanager
+    def unfinished(self, count, address):
+        """So many requests at once whose bodies never come, each on a connection of its own."""
+        context = ssl.create_default_context(cafile=self._certificate)
+        host, port = self._url.removeprefix("https://").split(":")
+        head = f"POST /api/make-call HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10\r\n\r\n".encode()
+        with ExitStack() as held:
+            for _ in range(count):
+                plain = held.enter_context(socket.create_connection((host, int(port)), 10, (address, 0)))
+                held.enter_context(context.wrap_socket(plain, server_hostname=host)).sendall(head)
+            yield
 
     def post_on(self, session, path, **options):
         return session.post(self._url + path, timeout=10, **options)

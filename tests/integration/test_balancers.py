@@ -113,6 +113,20 @@ def test_the_dashboard_is_served_as_over_https_and_metrics_to_nobody(name, setti
     assert "ringpost_" not in metrics.text
 
 
+def test_one_address_has_no_more_than_50_requests_at_once_but_8x8_s_webhooks_pass(name, settings, tmp_path):
+    with (
+        ingress(settings) as (first, _),
+        ingress(settings) as (second, _),
+        balancer(name, tmp_path, (first, second)) as client,
+        client.unfinished(50, OURS),
+    ):
+        until(lambda: client.post("/api/make-call", OURS, json=call()).status_code == 429)
+        theirs = client.post("/api/webhooks/vss", OURS, json=SUMMARY, headers=TOKEN)
+        others = client.post("/api/make-call", OTHERS, json=call())
+
+    assert (theirs.status_code, others.status_code) == (200, 401)
+
+
 class Senders:
     """Providers that send one message after the other, each on a connection of its own that is kept."""
 
