@@ -6,6 +6,7 @@ Nothing is installed: where neither program is, the tests say so (on Debian: apt
 
 import itertools
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -125,6 +126,45 @@ def test_one_address_has_no_more_than_50_requests_at_once_but_8x8_s_webhooks_pas
         others = client.post("/api/make-call", OTHERS, json=call())
 
     assert (theirs.status_code, others.status_code) == (200, 401)
+
+
+def test_a_post_that_was_not_answered_is_not_sent_again(name, tmp_path):
+    with (
+        Silent() as first,
+        Silent() as second,
+        balancer(name, tmp_path, (first.server_port, second.server_port)) as client,
+    ):
+        reply = client.post("/api/make-call", json=call())
+
+    assert reply.status_code == 502
+    assert first.posts + second.posts == 1
+
+
+class Silent(ThreadingHTTPServer):
+    """A server that is well, and closes the connection of whoever posts."""
+
+    def __init__(self):
+        self.posts = 0
+        super().__init__(("127.0.0.1", 0), _SilentHandler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+class _SilentHandler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self):
+        self.server.posts += 1
+        self.close_connection = True
+
+    def log_message(self, *_):
+        """Nothing."""
 
 
 class Senders:
