@@ -43,9 +43,11 @@ def migrate(database: Database) -> list[str]:
 
 
 def pending(connection: Connection) -> list[str]:
-    """The revisions that the database lacks, oldest first."""
+    """The revisions that the database lacks, oldest first; none where a later release has migrated it already."""
     script = ScriptDirectory.from_config(_config(connection))
     current = MigrationContext.configure(connection).get_current_revision()
+    if current is not None and current not in {step.revision for step in script.walk_revisions()}:
+        return []  # its schema serves this release, too: both run side by side until the last process is replaced
     steps = script.iterate_revisions("head", current or "base")
     return [step.revision for step in steps][::-1]
 
