@@ -28,6 +28,7 @@ from ingress.peer import TRUSTED_PROXIES
 from ingress.preview import preview_routes
 from ingress.problems import Problem
 from ingress.reports import report_routes
+from ingress.request_counts import RequestCounts
 from ingress.site import Site
 from ingress.suppressions import suppression_routes
 from ingress.templates import template_routes
@@ -76,6 +77,7 @@ def create_app(site: Site) -> Flask:
     app.url_map.merge_slashes = False  # redirects would be pages of HTML, with a URL that the sender made up
     app.url_map.converters["message"] = _MessageId
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nobody asks, and each method more is one more to guard
+    app.counts = RequestCounts(site.services.counters)
     app.config[TRUSTED_PROXIES] = site.settings.trusted_proxies
     for routes in _ROUTES:
         app.register_blueprint(routes(site))

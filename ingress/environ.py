@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,8 @@ from granian.rsgi import Headers, Scope  # type: ignore[attr-defined]  # importe
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+#: When all of the request was here, on the performance counter.
+BEGAN: Final = "ringpost.began"
 _PROTOCOLS: Final = {"1": "HTTP/1.0"}
 #: Header names that are remembered: senders use few, but may make up any.
 _NAMES: Final = 256
@@ -43,6 +46,7 @@ def environ_of(scope: Scope, path: str, headers: Headers, body: bytes) -> WSGIEn
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
+        BEGAN: time.perf_counter(),
     }
     for name, value in headers.items():
         if "_" in name:  # CGI cannot tell X_Forwarded_For from X-Forwarded-For, which proxies answer for

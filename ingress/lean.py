@@ -17,6 +17,8 @@ from flask import Flask, Request, Response, has_request_context, request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter, Rule
 
+from ingress.request_counts import RequestCounts
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -91,6 +93,7 @@ class LeanFlask(Flask):
 
     response_class = LeanResponse
     session_interface = _NoSessions()
+    counts: RequestCounts | None = None
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Routes depend on method and path alone; where the path is the whole rule, nothing is left to match."""
@@ -118,9 +121,13 @@ class LeanFlask(Flask):
     def full_dispatch_request(self) -> Response:
         """One view or one error handler, and nothing around it."""
         try:
-            return self.make_response(self.dispatch_request())
+            response = self.make_response(self.dispatch_request())
         except Exception as error:  # noqa: BLE001  the error handlers tell them apart
-            return self.make_response(self.handle_user_exception(error))
+            response = self.make_response(self.handle_user_exception(error))
+        if self.counts is not None:
+            asked: Any = request
+            self.counts.answered(asked._get_current_object(), response.status_code)  # noqa: SLF001  no look by proxy
+        return response
 
     def do_teardown_request(self, exc: Any = None) -> None:
         """Nothing was set up."""

@@ -128,23 +128,26 @@ class Prepared:
 
     _ID: Final = "req_0123456789abcdef"
 
-    def __init__(self, code: str, details: str, *, retry_after_s: int | None = None) -> None:
+    def __init__(self, code: str, details: str, *, retry_after_s: int | None = None, closes: bool = False) -> None:
         """
         Args:
             code: One of :data:`CODES`.
             details: A sentence for the engineer who reads it.
             retry_after_s: When coming again makes sense, in seconds.
+            closes: Of what is still to come on the connection nobody knows what it is.
         """
-        self._status = CODES[code][0]
+        self.status = CODES[code][0]
         self._parts = to_json(problem_members(code, details, (), self._ID)).split(self._ID.encode())
         self._headers = [("content-type", "application/problem+json"), *((name.lower(), text) for name, text in ALWAYS)]
         if retry_after_s is not None:
             self._headers.append(("retry-after", str(retry_after_s)))
+        if closes:
+            self._headers.append(("connection", "close"))
 
     def answer(self, known_as: str | None = None) -> tuple[int, list[tuple[str, str]], bytes]:
         """Status, headers and body, under the request's id where it has one already."""
         id_ = known_as or new_request_id()
-        return self._status, [*self._headers, ("x-request-id", id_)], id_.encode().join(self._parts)
+        return self.status, [*self._headers, ("x-request-id", id_)], id_.encode().join(self._parts)
 
 
 def unknown_member(name: str, known: Collection[str], *, of: str) -> str:

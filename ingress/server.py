@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # imported to be so
 
-from ingress import bodies, events
+from ingress import events
 from ingress.app import create_app
 from ingress.environ import environ_of
-from ingress.gate import BATCHES, CALLS, Gate, Leave, leave_with, nothing, submission_of
+from ingress.gate import CALLS, Gate, Leave, leave_with, nothing, submission_of
+from ingress.incoming import OVERLOADED, Incoming
 from ingress.lean import STREAMED, id_of, log_ids
 from ingress.problems import Prepared
+from ingress.request_counts import RequestCounts
 from ingress.site import build_site
 from ingress.webhooks import PREFIX, shown_path
 from shared import collector, lifeline, log
@@ -51,16 +53,6 @@ _READY: Final = "/readyz"
 #: Other requests at work at once; the rest of them queue up. Short ones that must ask something have their own threads.
 _THREADS: Final = 32
 _ASIDE_THREADS: Final = 16
-#: The longest body in bytes, by path: a longer one is left unread. No route of another path takes one worth mentioning.
-_LIMITS: Final = dict.fromkeys(CALLS, bodies.CALL_LIMIT) | dict.fromkeys(BATCHES, bodies.BATCH_LIMIT)
-_OTHER_LIMIT: Final = 64 * 1024
-_DIGITS: Final = 12
-#: Longer than most, in bytes, and as much of such bodies as may be on its way at once: nobody knows yet who sends them.
-_LONG: Final = bodies.CALL_LIMIT
-_MOST_ON_ITS_WAY: Final = 64 * 1024 * 1024
-#: A body must be here after so many seconds; looked at every so many.
-_BODY_S: Final = 20
-_LOOK_S: Final = 1
 #: A piece of a long answer must be taken within so many seconds.
 _SEND_S: Final = 30
 #: A process that is to end answers on for so long, in seconds, and asks each client to connect anew, to another.
@@ -71,9 +63,6 @@ Head = tuple[int, list[tuple[str, str]]]
 #: The same and the body, or what gives it piece by piece.
 Answer = tuple[*Head, bytes | Iterator[bytes]]
 
-_BROKEN: Final = Prepared("invalid_json", "The body broke off, or its chunks are malformed.")
-_TOO_SLOW: Final = Prepared("request_timeout", f"The body must be here within {_BODY_S} seconds.")
-_REFUSED: Final = Prepared("overloaded", "Too many requests wait. Nothing was stored.", retry_after_s=1)
 _FAILED: Final = Prepared("internal_error", "The fault is ours; it was logged.")
 
 logger = structlog.get_logger()
@@ -92,22 +81,25 @@ class Server:
     """The RSGI application."""
 
     def __init__(
-        self, app: WSGIApplication, gate: Gate | None = None, let_go: Leave = nothing, at_end: Leave = nothing
+        self,
+        app: WSGIApplication,
+        gate: Gate | None = None,
+        let_go: Leave = nothing,
+        at_end: Leave = nothing,
+        counts: RequestCounts | None = None,
     ) -> None:
         self._app, self._let_go, self._at_end = app, let_go, at_end
+        self._counts = counts
         self._gate = gate or Gate()
         self._threads = _pool(_THREADS, "request")
         self._strands: Strands | None = None
-        #: Requests whose bodies are not all here, in the order they came, each with the loop's time of that, and what
-        #: ends its wait.
-        self._sending: dict[HTTPProtocol, tuple[float, Any]] = {}
-        self._on_its_way = {False: 0, True: 0}  # bytes of long bodies, and of those to the webhooks
+        self._incoming: Incoming | None = None
         self._is_leaving = False
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Granian tells on which loop requests will come."""
         self._strands = Strands(loop, _pool(_ASIDE_THREADS, "aside"))
-        self._cut_off_slow_senders(loop)
+        self._incoming = Incoming(loop, self._refuse)
         with suppress(NotImplementedError, RuntimeError, ValueError):  # a loop of tests, beside the main thread
             loop.add_signal_handler(signal.SIGTERM, self._leave, loop)
 
@@ -131,15 +123,16 @@ class Server:
         path, method, headers = scope.path, scope.method, scope.headers  # each a copy made for whoever asks
         submission = submission_of(method, path, headers)
         if submission is not None and self._gate.refuses(submission):
-            protocol.response_bytes(*_REFUSED.answer())
+            self._refuse(protocol, OVERLOADED)
             return
-        body = await self._read(path, method, headers.get("content-length"), protocol)
+        assert self._incoming is not None
+        body = await self._incoming.read(path, method, headers.get("content-length"), protocol)
         if body is None:
             return
         environ = environ_of(scope, path, headers, body)
         leave = nothing if submission is None else await self._gate.enter(submission)
         if leave is None:
-            protocol.response_bytes(*_REFUSED.answer())
+            self._refuse(protocol, OVERLOADED)
             return
         leave_with(environ, leave)
         try:
@@ -147,6 +140,7 @@ class Server:
         except Exception:  # what Flask's own handlers never saw
             logger.exception("request_failed", path=shown_path(path), request_id=id_of(environ))
             answer = _FAILED.answer(id_of(environ))
+            self._count(_FAILED)
         finally:
             leave()
         status, told, content = answer
@@ -157,6 +151,15 @@ class Server:
         else:
             await self._send((status, told), content, protocol)
 
+    def _refuse(self, protocol: HTTPProtocol, refusal: Prepared) -> None:
+        """Answer without the app."""
+        protocol.response_bytes(*refusal.answer())
+        self._count(refusal)
+
+    def _count(self, refusal: Prepared) -> None:
+        if self._counts is not None:
+            self._counts.turned_away(refusal.status)
+
     async def _send(self, head: Head, pieces: Iterator[bytes], protocol: HTTPProtocol) -> None:
         """A long answer, each piece made when the one before is on its way; whoever reads none of it is cut off."""
         assert self._strands is not None
@@ -166,67 +169,6 @@ class Server:
                 await asyncio.wait_for(transport.send_bytes(piece), _SEND_S)
         except (ProtocolClosed, TimeoutError):
             logger.info("answer_not_read", request_id=dict(head[1]).get("x-request-id"))
-
-    async def _read(self, path: str, method: str, announced: str | None, protocol: HTTPProtocol) -> bytes | None:
-        """The body, or as much of it as shows that it is too long; None when the request is answered or given up."""
-        assert self._strands is not None
-        limit = _limit(path)
-        if announced is None and method in _BODILESS:
-            return b""
-        if announced is not None and _number(announced) > limit:
-            return b""  # the app sees what it was announced to be
-        size = limit if announced is None else _number(announced)
-        held = size if size > _LONG else 0
-        is_report = path.startswith(PREFIX)  # strangers' bodies must not keep 8x8's out
-        if held and self._on_its_way[is_report] + held > _MOST_ON_ITS_WAY:
-            protocol.response_bytes(*_REFUSED.answer())
-            return None
-        self._on_its_way[is_report] += held
-        try:
-            if announced is None:
-                body = await self._pieces(protocol, limit)
-            else:
-                whole: Any = protocol()  # no coroutine, whatever granian says: it can be cancelled
-                self._sending[protocol] = (self._strands.loop.time(), whole)
-                body = await whole
-        except (ProtocolClosed, asyncio.CancelledError):
-            body = None
-        finally:
-            self._on_its_way[is_report] -= held
-            is_awaited = self._sending.pop(protocol, None) is not None
-        if body is None and is_awaited:
-            _refuse(protocol, _BROKEN)
-        return body if is_awaited else None
-
-    async def _pieces(self, protocol: HTTPProtocol, limit: int) -> bytes | None:
-        """A body in chunks, or as much as shows that it is too long; None for one that breaks off or is malformed."""
-        assert self._strands is not None
-        read, began, has_ended = bytearray(), self._strands.loop.time(), False
-        pieces = aiter(protocol)
-        while len(read) <= limit:
-            try:
-                piece = pieces.__anext__()
-                self._sending[protocol] = (began, piece)
-                chunk = await piece
-            except StopAsyncIteration:
-                break
-            if protocol not in self._sending:  # cut off meanwhile
-                return None
-            if has_ended:  # granian gives an empty piece for the end, and one more before it for an error
-                return None
-            has_ended = not chunk
-            read += chunk
-        return bytes(read)
-
-    def _cut_off_slow_senders(self, loop: asyncio.AbstractEventLoop) -> None:
-        """They hold no turn, but a connection. Looks again and again."""
-        loop.call_later(_LOOK_S, self._cut_off_slow_senders, loop)
-        for protocol, (since, waiting) in list(self._sending.items()):
-            if loop.time() - since < _BODY_S:
-                break
-            del self._sending[protocol]
-            _refuse(protocol, _TOO_SLOW)
-            waiting.cancel()  # or the connection would stay open for as long as the rest of the body takes
 
     async def _answer(self, environ: WSGIEnvironment) -> Answer:
         assert self._strands is not None
@@ -257,22 +199,6 @@ def _wsgi(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
             close()
 
 
-def _limit(path: str) -> int:
-    return bodies.WEBHOOK_LIMIT if path.startswith(PREFIX) else _LIMITS.get(path, _OTHER_LIMIT)
-
-
-def _number(announced: str) -> int:
-    """A Content-Length that granian let pass, exact as far as any limit goes."""
-    digits = announced.lstrip("0")[:_DIGITS]
-    return int(digits) if digits.isdecimal() else 0
-
-
-def _refuse(protocol: HTTPProtocol, answer: Prepared) -> None:
-    """Of what is still to come on the connection nobody knows what it is."""
-    status, headers, body = answer.answer()
-    protocol.response_bytes(status, [*headers, _CLOSE], body)
-
-
 def create() -> Server:
     """Wire this process."""
     lifeline.die_with_parent()
@@ -287,9 +213,16 @@ def create() -> Server:
         site.feeds.leave()
         threading.Thread(target=presence.end, name="presence-end", daemon=True).start()  # the loop must not wait
 
-    tracer = site.services.tracer
-    server = Server(create_app(site), let_go=leave, at_end=nothing if tracer is None else tracer.close)
+    counters, tracer = site.services.counters, site.services.tracer
+
+    def end() -> None:
+        counters.end()
+        if tracer is not None:
+            tracer.close()
+
+    server = Server(create_app(site), let_go=leave, at_end=end, counts=RequestCounts(counters))
     presence.begin()
+    counters.begin(site.services.database)
     collector.spare_the_living()
     return server
 

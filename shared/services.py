@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dramatiq
 
 from shared import failpoints
 from shared.broker import WakeUpBroker
+from shared.counters import Counters
 from shared.db.database import Database
 from shared.http import AddressGuard, HttpEdge, Route
 from shared.http.own import OwnServices, own_services
@@ -20,6 +23,8 @@ from shared.settings import Settings
 from shared.tracing import tracer_of
 from shared.verdict import Timing
 from shared.voice_api.client import VoiceApi
+from shared.voice_api.code_labels import code_label
+from shared.voice_api.codes import Verdict
 from shared.voice_api.exports import LogExports
 
 if TYPE_CHECKING:
@@ -37,11 +42,13 @@ class Services:
     sealer: Sealer
     voice_api: VoiceApi
     callbacks_edge: HttpEdge
+    counters: Counters
     tracer: Tracer | None = None  # None: nothing is traced
 
     def close(self) -> None:
         """Ring what is left to ring and let go of every connection."""
         self.doorbell.close()
+        self.counters.end()
         self.database.close()
         self.voice_api.edge.close()
         self.callbacks_edge.close()
@@ -71,30 +78,43 @@ def build_services(
         raise ValueError("the engines' URLs are not known; start this process through `ringpost up` or set them")
     failpoints.refuse_real_calls(settings.eight_x_eight_base_url)
     broker = WakeUpBroker(settings.redis_url, timeout_s=redis_timeout_s, middleware=middleware)
+    counters = Counters()
+    waited = partial(_count_wait, counters, application.removeprefix("ringpost-"))
     return Services(
         settings=settings,
-        database=Database(settings.database_url, application=application, pool_size=pool_size),
+        database=Database(settings.database_url, application=application, pool_size=pool_size, waited=waited),
         broker=broker,
         doorbell=Doorbell(broker),
         sealer=Sealer(*settings.data_keys),
-        voice_api=build_voice_api(settings),
+        voice_api=build_voice_api(settings, answered=partial(_count_answer, counters)),
         callbacks_edge=HttpEdge(Route(AddressGuard(settings.callback_networks), _own_services(settings))),
+        counters=counters,
         tracer=tracer_of(settings, application),
     )
+
+
+def _count_wait(counters: Counters, process: str, seconds: float) -> None:
+    counters.count("pool_waits", process).add()
+    counters.count("pool_wait_seconds", process).add(seconds)
+
+
+def _count_answer(counters: Counters, answer: Verdict, seconds: float) -> None:
+    counters.durations("dial_answers", answer.disposition, code_label(answer.status_code)).observe(seconds)
 
 
 def _own_services(settings: Settings) -> OwnServices:
     return own_services(settings.host, settings.port, settings.database_url, settings.redis_url)
 
 
-def build_voice_api(settings: Settings) -> VoiceApi:
-    """The way to 8x8."""
+def build_voice_api(settings: Settings, answered: Callable[[Verdict, float], None] = lambda *_: None) -> VoiceApi:
+    """The way to 8x8; *answered* is told what became of each callflow, and after how many seconds."""
     return VoiceApi(
         base_url=settings.eight_x_eight_base_url,
         subaccount_id=settings.eight_x_eight_subaccount_id,
         api_key=settings.eight_x_eight_api_key.get_secret_value(),
         edge=HttpEdge(),
         total_timeout=settings.dial_timeout_seconds,
+        answered=answered,
     )
 
 

@@ -22,6 +22,7 @@ from shared import jobs
 from shared.broker import CONSUMER_NAME
 from shared.db import vitals
 from shared.db.database import Database, is_away
+from shared.db.queries import counters
 
 #: So long each part may take, in seconds: beyond it the part is not known, and whoever asks has waited enough.
 PATIENCE_S: Final = 2.0
@@ -35,10 +36,24 @@ class Vitals:
     """Looks at each part from a thread of its own: one that hangs holds up neither the others nor the answer."""
 
     def __init__(
-        self, database: Database, client: redis.Redis, spool_dir: Path, caps: Mapping[str, int | None] = vitals.NO_CAPS
+        self,
+        database: Database,
+        client: redis.Redis,
+        spool_dir: Path,
+        caps: Mapping[str, int | None] = vitals.NO_CAPS,
+        *,
+        counted: bool = False,
     ) -> None:
+        """
+        Args:
+            database: PostgreSQL.
+            client: Redis.
+            spool_dir: Where webhooks wait for PostgreSQL.
+            caps: Calls that may be made in a day.
+            counted: Read what all processes counted, too.
+        """
         self._looks: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
-            "database": lambda: _of_database(database, caps),
+            "database": lambda: _of_database(database, caps, counted=counted),
             "redis": lambda: _of_redis(client),
             "disk": lambda: _of_disk(spool_dir),
         }
@@ -90,7 +105,7 @@ def gather(
     return Vitals(database, client, spool_dir, caps).read()
 
 
-def _of_database(database: Database, caps: Mapping[str, int | None]) -> dict[str, Any]:
+def _of_database(database: Database, caps: Mapping[str, int | None], *, counted: bool) -> dict[str, Any]:
     try:
         began = time.time()
         found = database.run(partial(vitals.read, caps=caps), alone=True, patience_s=0.5)
@@ -99,6 +114,8 @@ def _of_database(database: Database, caps: Mapping[str, int | None]) -> dict[str
             raise
         return {"database_up": 0}
     found["clock_ahead_s"] = found.pop("clock") - (began + time.time()) / 2
+    if counted:
+        found["counted"] = database.run(counters.read, alone=True, patience_s=0.5)
     return {"database_up": 1, **found}
 
 

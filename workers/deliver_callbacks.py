@@ -170,8 +170,10 @@ class DeliverCallbacks:
             error = "not_sendable"
             log.error("callback_not_built", **claimed.ids, error=type(failure).__name__)  # noqa: TRY400
         failpoints.hit("callback.after_post")
-        elapsed_ms = round((time.monotonic() - started) * 1000)
-        return self._delivery(claimed, reply, error, elapsed_ms)
+        took_s = time.monotonic() - started
+        answer = "none" if reply is None else f"{reply.status // 100}xx"
+        self._services.counters.durations("callback_posts", answer).observe(took_s)
+        return self._delivery(claimed, reply, error, round(took_s * 1000))
 
     def _post(self, claimed: callbacks.ClaimedCallback, traceparent: str | None) -> Reply:
         sealed = (claimed.secret,) if claimed.old_secret is None else (claimed.secret, claimed.old_secret)

@@ -77,6 +77,7 @@ def run(queues: Collection[str], threads: int) -> None:
             services.doorbell.ring(job)  # the last ring may have died with the process before this one
     presence = Presence(services.database, ", ".join(sorted(queues)))
     presence.begin()
+    services.counters.begin(services.database)
     collector.spare_the_living()
     signal.sigwait(_ENDS)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)

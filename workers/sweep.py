@@ -35,6 +35,8 @@ from workers.tally_ends import keep_tallying
 from workers.tidy import Tidy
 
 _PAGE: Final = 500
+#: What rounds found, as it is counted.
+_FINDINGS: Final = "sweeper_findings"
 _ENDS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 #: Statuses that do not outlast their due time.
 _SWEPT: Final = (Status.SCHEDULED, Status.DIALING, Status.DIAL_UNKNOWN, Status.PLACED, Status.ANSWERED)
@@ -81,26 +83,27 @@ def _steps(services: Services) -> dict[sweep.Waiting, Callable[[], object]]:
     database = services.database
     timing = timing_of(services.settings)
     keep_s = services.settings.inbox_retention_seconds
-    decisions: dict[Status, Callable[[sweep.Overdue], Move]] = {
-        Status.SCHEDULED: _begun,
-        Status.DIALING: lambda row: _lapsed(row, timing),
-        Status.DIAL_UNKNOWN: _doubtful,
-        Status.PLACED: _missing,
-        Status.ANSWERED: _missing,
+    decisions: dict[Status, tuple[Event, _Decide]] = {
+        Status.SCHEDULED: (Event.TIME_CAME, _begun),
+        Status.DIALING: (Event.LEASE_LAPSED, lambda row: _lapsed(row, timing)),
+        Status.DIAL_UNKNOWN: (Event.SUMMARY_MISSING, _doubtful),
+        Status.PLACED: (Event.SUMMARY_MISSING, _missing),
+        Status.ANSWERED: (Event.SUMMARY_MISSING, _missing),
     }
+    late = Event.DEADLINE_PASSED
     return {
         ("new_server", ""): partial(failover.check_in, services),  # first: what follows lets messages expire
         **{
-            ("overdue", status): partial(_move, services, partial(_overdue, status), decide)
-            for status, decide in decisions.items()
+            ("overdue", status): partial(_move, services, event, partial(_overdue, status), decide)
+            for status, (event, decide) in decisions.items()
         },
-        **{("late", lane): partial(_move, services, partial(_past_deadline, lane), _expired) for lane in Lane},
+        **{("late", lane): partial(_move, services, late, partial(_past_deadline, lane), _expired) for lane in Lane},
         ("stop_over", ""): partial(sweep_stops.let_go, services),
         ("stopped", ""): partial(sweep_stops.hold, services),
         ("capped", ""): partial(sweep_stops.put_off, services),
         ("held_destination", ""): lambda: database.run(sweep.free_destinations, alone=True),
-        ("poison", ""): lambda: _park_events(database),
-        ("silent_callback", ""): lambda: _park_callbacks(database),
+        ("poison", ""): lambda: _park_events(services),
+        ("silent_callback", ""): lambda: _park_callbacks(services),
         ("old_event", ""): lambda: database.run(lambda c: sweep.purge_inbox(c, keep_s), alone=True),
     }
 
@@ -129,6 +132,7 @@ def _alone(what: sweep.Waiting, step: Callable[[], object]) -> None:
 
 #: Reads and locks one page of overdue messages: connection, after which, how many.
 _Select = Callable[[Connection, sweep.Place, int], list[sweep.Overdue]]
+_Decide = Callable[[sweep.Overdue], Move]
 
 
 def _overdue(status: Status, connection: Connection, after: sweep.Place, page: int) -> list[sweep.Overdue]:
@@ -139,7 +143,7 @@ def _past_deadline(lane: Lane, connection: Connection, after: sweep.Place, page:
     return sweep.past_deadline(connection, lane, after, page)
 
 
-def _move(services: Services, select: _Select, decide: Callable[[sweep.Overdue], Move]) -> None:
+def _move(services: Services, event: Event, select: _Select, decide: _Decide) -> None:
     """Every overdue message, a page a transaction; in a page that fails one by one: no bad row hides another."""
     after, size = sweep.START, _PAGE
     while True:
@@ -151,7 +155,9 @@ def _move(services: Services, select: _Select, decide: Callable[[sweep.Overdue],
             return moves.apply(connection, [decide(row) for row in rows])  # noqa: B023
 
         try:
-            _tell(services.database.run(page), rows)
+            moved = services.database.run(page)
+            _tell(moved, rows)
+            services.counters.count(_FINDINGS, event).add(len(moved))
         except DBAPIError:
             if size > 1:
                 size = 1
@@ -170,14 +176,16 @@ def _tell(moved: Sequence[moves.Moved], rows: Sequence[sweep.Overdue]) -> None:
             events.warning("message_overdue", **ids[one.message_id], status=one.status, was=one.was)
 
 
-def _park_events(database: Database) -> None:
-    if parked := database.run(sweep.park_poison, alone=True):
+def _park_events(services: Services) -> None:
+    if parked := services.database.run(sweep.park_poison, alone=True):
         events.error("events_parked", inbox_ids=parked)
+        services.counters.count(_FINDINGS, "events_parked").add(len(parked))
 
 
-def _park_callbacks(database: Database) -> None:
-    if callbacks := database.run(poison.part_callbacks, alone=True):
+def _park_callbacks(services: Services) -> None:
+    if callbacks := services.database.run(poison.part_callbacks, alone=True):
         events.error("callbacks_parked", callback_ids=callbacks)
+        services.counters.count(_FINDINGS, "callbacks_parked").add(len(callbacks))
 
 
 def _beat(database: Database, process: str) -> None:
@@ -236,6 +244,7 @@ def _start_beside(services: Services, stop: threading.Event) -> list[threading.T
     ]
     for thread in threads:
         thread.start()
+    services.counters.begin(services.database)
     return threads
 
 

@@ -9,12 +9,15 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from shared.db import speed
 from shared.db.queries import daily_calls, ends, stops
 from shared.db.queries.ends import Fallen
 from shared.db.queries.quarantines import CALLED
 from shared.db.queries.strays import CONTRADICTS, DROPPED
 from shared.lifecycle import FINALS, Lane, Status
 from shared.reasons import Reason
+from shared.voice_api.code_labels import code_label
+from shared.voice_api.pretence import PRETENDED_PREFIX
 
 #: Counts end here: beyond it the number says no more, and must not cost more.
 _MOST: Final = 10_000
@@ -37,6 +40,25 @@ FROM unnest(CAST(:lanes AS text[])) AS l(lane) CROSS JOIN LATERAL (
   SELECT count(*) AS messages, min(due_at) AS oldest, min(deadline) AS nearest
   FROM (SELECT due_at, deadline FROM messages m
     WHERE m.status = 'queued' AND m.lane = l.lane AND m.due_at <= now() LIMIT {_MOST_WAITING}) m) w
+""")
+
+_ENDPOINTS: Final = text(f"""
+SELECT h.health, count(e.health) AS endpoints, COALESCE(sum(e.open), 0)::bigint AS callbacks
+FROM unnest(ARRAY['healthy', 'failing', 'disabled']) AS h(health) LEFT JOIN (
+  SELECT CASE WHEN disabled_at IS NOT NULL THEN 'disabled' WHEN failing_since IS NOT NULL THEN 'failing'
+      ELSE 'healthy' END AS health,
+    (SELECT count(*) FROM (SELECT FROM callbacks c
+      WHERE c.endpoint_id = e.endpoint_id AND c.state IN ('due', 'sending') LIMIT {_MOST}) o) AS open
+  FROM endpoints e WHERE e.deleted_at IS NULL) e USING (health)
+GROUP BY h.health
+""")
+
+# Calls that were only pretended come last in the order of the ids.
+_ERRORS: Final = text(f"""
+SELECT error_code AS code, count(*) AS calls FROM (
+  SELECT error_code, started_at FROM dial_attempts
+  WHERE attempt_id < '{PRETENDED_PREFIX}' ORDER BY attempt_id DESC LIMIT {_EVENTS}) a
+WHERE error_code IS NOT NULL AND started_at > now() - interval '1 hour' GROUP BY error_code
 """)
 
 _REST: Final = text(f"""
@@ -112,6 +134,9 @@ def read(connection: Connection, caps: Mapping[str, int | None] = NO_CAPS) -> di
     return {
         "overdue_s": {row.status: row.overdue_s or 0.0 for row in overdue},
         **_lanes(connection),
+        **_lately(connection),
+        **_endpoints(connection),
+        "call_errors": _errors(connection),
         **connection.execute(_REST).mappings().one(),
         "undetermined_share": ended[Status.UNDETERMINED] / ended.total() if ended else None,
         "answer_share": of_all.share,
@@ -137,6 +162,39 @@ def _lanes(connection: Connection) -> dict[str, dict[str, float]]:
         "oldest_waiting_s": {row.lane: row.oldest_s or 0.0 for row in rows},
         "deadline_slack_s": {row.lane: row.slack_s for row in rows if row.slack_s is not None},
     }
+
+
+def _lately(connection: Connection) -> dict[str, Any]:
+    """How soon phones rang lately, by lane."""
+    rows = [row for row in speed.lately(connection) if row["lane"] != speed.ALL]
+    return {
+        "recent_messages": {row["lane"]: row["messages"] for row in rows},
+        "deadline_hit_share": {row["lane"]: row["hit_rate"] for row in rows if row["hit_rate"] is not None},
+        **{
+            f"request_to_{what}_s": [
+                {"lane": row["lane"], "quantile": quantile, "seconds": seconds}
+                for row in rows
+                for quantile, name in (("0.5", "p50"), ("0.95", "p95"))
+                if (seconds := row[f"{what}_{name}_s"]) is not None
+            ]
+            for what in ("dial", "answer")
+        },
+    }
+
+
+def _endpoints(connection: Connection) -> dict[str, dict[str, int]]:
+    rows = connection.execute(_ENDPOINTS).all()
+    return {
+        "endpoints": {row.health: row.endpoints for row in rows},
+        "open_callbacks": {row.health: row.callbacks for row in rows},
+    }
+
+
+def _errors(connection: Connection) -> dict[str, int]:
+    errors: Counter[str] = Counter()
+    for row in connection.execute(_ERRORS):
+        errors[code_label(row.code)] += row.calls
+    return dict(errors)
 
 
 @dataclass(slots=True)

@@ -70,6 +70,8 @@ class VoiceApi:
     connect_timeout: float = 2.0
     total_timeout: float = 8.0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    #: Is told what became of each callflow, and after how many seconds.
+    answered: Callable[[Verdict, float], None] = field(default=lambda *_: None, repr=False)
 
     def __post_init__(self) -> None:
         if not (self.api_key.isascii() and self.api_key.isprintable() and self.api_key.strip()):
@@ -97,10 +99,10 @@ class VoiceApi:
         """
         callflow = _Callflow(body, may_still_send, ids or {}, time.monotonic())
         callflow.verdict = verdict = self._try(callflow)
-        if not _is_worth_another_try(verdict):
-            return verdict
-        last: Verdict = self._retrying(self._next_try, callflow)
-        return last
+        if _is_worth_another_try(verdict):
+            verdict = self._retrying(self._next_try, callflow)
+        self.answered(verdict, time.monotonic() - callflow.started_at)
+        return verdict
 
     def speech_profiles(self) -> list[SpeechProfile]:
         """The voices this subaccount may use."""

@@ -42,6 +42,7 @@ PURE = [
     "shared/voices.py",
     "shared/voice_api/call_log.py",
     "shared/voice_api/callflow.py",
+    "shared/voice_api/code_labels.py",
     "shared/voice_api/codes.py",
     "shared/voice_api/events.py",
     "shared/voice_api/fields.py",

@@ -11,7 +11,7 @@ import redis
 from deploy.chaos import leaks
 from deploy.chaos.needles import Needles
 from deploy.engines import Engines
-from ingress.metrics import exposition
+from ingress.exposition import exposition
 from shared.db.database import Database
 from shared.db.migrate import migrate
 

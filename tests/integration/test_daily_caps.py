@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingress.metrics import exposition
+from ingress.exposition import exposition
 from shared import vitals
 from shared.alarms import ringing
 from shared.db.database import Database

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from ingress.metrics import exposition
+from ingress.exposition import exposition
 from shared.alarms import ringing
 from shared.db import vitals
 from shared.db.queries import audit_log, endpoint_health

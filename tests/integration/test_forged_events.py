@@ -5,7 +5,7 @@ import copy
 import pytest
 from structlog.testing import capture_logs
 
-from ingress.metrics import exposition
+from ingress.exposition import exposition
 from shared import vitals
 from shared.alarms import ringing
 from shared.db.queries import strays

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ingress.metrics import exposition
+from ingress.exposition import exposition
 from ingress.suspects import Suspects
 from ingress.watch import Seen, Watch
 from shared import vitals

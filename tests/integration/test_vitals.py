@@ -115,6 +115,63 @@ def test_what_waits_in_a_lane_is_counted_and_its_age_and_slack_told(stage, metri
     assert ("ringpost_deadline_slack_seconds", "alert") not in found
 
 
+def test_how_soon_phones_rang_and_the_share_in_time_are_told_by_lane(stage, metrics):
+    for waited_s, status in ((1, "delivered"), (2, "no_answer"), (700, "expired")):
+        id_ = stage.keep(lane=Lane.ALERT)
+        stage.place(id_)
+        at = "now() - :s * interval '1 second'"
+        stage.execute(f"UPDATE messages SET created_at = {at}, status = :status, finished_at = now(), due_at = NULL,"
+                      " content = NULL WHERE id = :id", s=300, status=status, id=id_)  # fmt: skip
+        stage.execute(
+            f"UPDATE dial_attempts SET started_at = {at}, answered_at = {at} WHERE message_id = :id",
+            s=300 - waited_s,
+            id=id_,
+        )
+
+    found = metrics()
+
+    assert found["ringpost_recent_messages", "alert"] == 3
+    assert found["ringpost_deadline_hit_share", "alert"] == pytest.approx(2 / 3)
+    assert found["ringpost_request_to_dial_seconds", "alert", "0.5"] == pytest.approx(2, abs=0.1)
+    assert found["ringpost_request_to_answer_seconds", "alert", "0.95"] == pytest.approx(700, abs=0.1)
+    assert ("ringpost_deadline_hit_share", "otp") not in found
+
+
+def test_callbacks_are_told_by_the_health_of_their_endpoints(stage, metrics):
+    healthy, failing, _ = stage.endpoint(), stage.endpoint(), stage.endpoint(disabled=True)
+    stage.execute("UPDATE endpoints SET failing_since = now() WHERE endpoint_id = :id", id=failing)
+    for place, (endpoint, state) in enumerate([(healthy, "due"), (failing, "due"), (failing, "sending")]):
+        stage.execute(
+            "INSERT INTO callbacks (callback_id, event_id, endpoint_id, message_id, state, due_at)"
+            " VALUES (:id, :id, :endpoint, 'msg', :state, now())",
+            id=f"cb_{place}",
+            endpoint=endpoint,
+            state=state,
+        )
+
+    found = metrics()
+
+    told = {
+        health: (found["ringpost_endpoints", health], found["ringpost_open_callbacks", health])
+        for health in ("healthy", "failing", "disabled")
+    }
+    # The provider of the ingress that is asked has one, too.
+    assert told == {"healthy": (2, 1), "failing": (1, 2), "disabled": (1, 0)}
+
+
+def test_what_summaries_say_went_wrong_is_told_by_8x8_s_codes_and_few_words_for_others(stage, metrics):
+    for code in (-2010, -2010, -4711, None):
+        id_ = stage.keep()
+        stage.place(id_)
+        stage.execute("UPDATE dial_attempts SET error_code = :code WHERE message_id = :id", code=code, id=id_)
+
+    found = metrics()
+
+    assert {key[1]: value for key, value in found.items() if key[0] == "ringpost_call_errors"} == {
+        "-2010": 2, "other": 1
+    }  # fmt: skip
+
+
 def test_a_clock_that_is_off_is_an_alarm_until_it_is_right(stage, rings, monkeypatch):
     right = time.time
     seen = []
@@ -219,7 +276,8 @@ def test_the_figures_of_many_messages_read_few_rows(stage):
 
     assert found["answer_share"] == pytest.approx(0.75, abs=0.01)
     assert found["undetermined_share"] == 0
-    assert rows < 6000  # of 30,000: the last 2,000 events, and their messages for the country
+    # Of 30,000: the last 2,000 events, and their messages for the country; the newest 2,000 messages.
+    assert rows < 8000
     assert id_
 
 

@@ -3,8 +3,9 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ingress.metrics import exposition
+from ingress.exposition import exposition
 from shared.alarms import ALARMS, ringing
+from shared.metrics import METRICS, Kind
 
 WELL = {
     "known": {"database": 1, "redis": 1, "disk": 1},
@@ -14,6 +15,10 @@ WELL = {
     "waiting_messages": {"otp": 3, "alert": 0},
     "oldest_waiting_s": {"otp": 29.0, "alert": 0.0},
     "deadline_slack_s": {"otp": 61.5},
+    "recent_messages": {"otp": 40},
+    "deadline_hit_share": {"otp": 0.975},
+    "request_to_dial_s": [{"lane": "otp", "quantile": "0.95", "seconds": 0.4}],
+    "request_to_answer_s": [{"lane": "otp", "quantile": "0.5", "seconds": 9.5}],
     "callbacks_overdue_s": 29.0,
     "webhooks_overdue_s": None,
     "dial_unknown_messages": 3,
@@ -24,7 +29,10 @@ WELL = {
     "parked_events": 0,
     "parked_callbacks": 0,
     "failing_endpoints": 0,
+    "endpoints": {"healthy": 2, "failing": 1, "disabled": 0},
+    "open_callbacks": {"healthy": 0, "failing": 7, "disabled": 0},
     "breakers_open": 0,
+    "call_errors": {"-2010": 2},
     "sweeper_silent_s": 1.0,
     "sweeper_clock_off_s": 1.9,
     "clock_ahead_s": -1.9,
@@ -39,6 +47,17 @@ WELL = {
     "fallen_heard_share": {},
     "fallen_used_share": {},
     "quarantined_ranges": 0,
+    "counted": {
+        "requests": [
+            {"labels": ["/v1/keys", "GET", "2xx"], "amounts": [*[0.0] * 4, 3.0, *[0.0] * 8, 0.25]},
+            {"labels": ["/v1/keys", "GET", "5xx"], "amounts": [*[0.0] * 12, 1.0, 30.0]},
+        ],
+        "dial_answers": [{"labels": ["created", "1"], "amounts": [9.0, *[0.0] * 12, 0.02]}],
+        "callback_posts": [{"labels": ["2xx"], "amounts": [9.0, *[0.0] * 12, 0.02]}],
+        "sweeper_findings": [{"labels": ["lease_lapsed"], "amounts": [4.0]}],
+        "pool_waits": [{"labels": ["web"], "amounts": [5.0]}],
+        "pool_wait_seconds": [{"labels": ["web"], "amounts": [0.75]}],
+    },
     "dials": 12345678901,
     "consumers": {"reconcile_events": 1},
     "dead_letters": {"reconcile_events": 0},
@@ -117,7 +136,12 @@ STANDING = {
     "share of undetermined": {"ringpost_undetermined_share": "undetermined"},
     "what is away": {"ringpost_database_up": "database_away", "ringpost_known": "figures_unknown"},
 }
-KNOWN = WELL | {"webhooks_overdue_s": 0.0, "stops": {"country TD": 1}}
+KNOWN = WELL | {
+    "webhooks_overdue_s": 0.0,
+    "stops": {"country TD": 1},
+    "fallen_heard_share": {"bank SG": 0.1},
+    "fallen_used_share": {"bank SG": 0.1},
+}
 
 
 def exposed(figures):
@@ -165,7 +189,35 @@ def test_every_figure_that_an_alarm_goes_by_is_exposed():
     assert {f"ringpost_{figure.removesuffix('_s')}" + "_seconds" * figure.endswith("_s") for figure in figures} <= (
         families.keys()
     )
-    assert set(KNOWN) <= {name.removeprefix("ringpost_").replace("_seconds", "_s") for name in families}
+    assert set(KNOWN) - {"counted"} <= {name.removeprefix("ringpost_").replace("_seconds", "_s") for name in families}
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_every_metric_is_told_as_it_is_described(metric):
+    family = exposed(KNOWN)[metric.name]
+
+    assert (family.type, family.documentation) == (metric.kind, metric.meaning)
+    assert {sample.name for sample in family.samples} == set(metric.samples)
+    assert {label for sample in family.samples for label in sample.labels} == {
+        *metric.labels, *(("le",) if metric.kind is Kind.HISTOGRAM else ())
+    }  # fmt: skip
+
+
+def test_what_processes_counted_is_told_by_all_its_labels_and_its_durations_by_some():
+    families = exposed(KNOWN)
+    durations = {
+        (sample.name, sample.labels.get("le")): sample.value
+        for sample in families["ringpost_request_seconds"].samples
+        if sample.labels["route"] == "/v1/keys"
+    }
+
+    assert {(s.labels["status"], s.value) for s in families["ringpost_requests"].samples} == {("2xx", 3), ("5xx", 1)}
+    assert durations["ringpost_request_seconds_bucket", "0.05"] == 0
+    assert durations["ringpost_request_seconds_bucket", "0.1"] == 3
+    assert durations["ringpost_request_seconds_bucket", "25.0"] == 3
+    assert durations["ringpost_request_seconds_bucket", "+Inf"] == 4
+    assert durations["ringpost_request_seconds_count", None] == 4
+    assert durations["ringpost_request_seconds_sum", None] == 30.25
 
 
 def test_large_figures_keep_their_digits():

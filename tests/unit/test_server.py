@@ -10,7 +10,7 @@ import pytest
 from granian.rsgi import ProtocolClosed
 from structlog.testing import capture_logs
 
-from ingress import server
+from ingress import incoming, server
 from ingress.environ import environ_of
 from ingress.gate import CALLS, Gate
 from ingress.lean import STREAMED
@@ -221,7 +221,7 @@ def test_a_body_that_says_it_is_too_long_is_not_read(path, limit):
 
 
 def test_only_so_many_bytes_of_long_bodies_are_on_their_way_at_once(monkeypatch):
-    monkeypatch.setattr(server, "_MOST_ON_ITS_WAY", 100_000)
+    monkeypatch.setattr(incoming, "_MOST_ON_ITS_WAY", 100_000)
     long, other, short, report = Protocol(b"1"), Protocol(b"2"), Protocol(b"3"), Protocol(b"4")
 
     async def run():
@@ -297,8 +297,8 @@ def test_who_is_to_end_asks_its_clients_to_leave_and_ends_then(monkeypatch):
 
 @pytest.mark.parametrize("headers", [(length(b"late"),), ()], ids=["announced", "in chunks"])
 def test_a_sender_who_is_slow_is_cut_off_and_holds_no_turn(monkeypatch, headers):
-    monkeypatch.setattr(server, "_BODY_S", 0.01)
-    monkeypatch.setattr(server, "_LOOK_S", 0.01)
+    monkeypatch.setattr(incoming, "_BODY_S", 0.01)
+    monkeypatch.setattr(incoming, "_LOOK_S", 0.01)
     turns = Turns()
 
     async def run():

@@ -14,6 +14,7 @@ from shared.db.tables.messages import CALL_LEGS, DIAL_ATTEMPTS, MESSAGES, WEBHOO
 from shared.db.tables.operations import (
     AUDIT_LOG,
     BREAKERS,
+    COUNTERS,
     DAILY_CALLS,
     FIGURES,
     HEARTBEATS,
@@ -33,6 +34,7 @@ __all__ = [
     "BREAKERS",
     "CALLBACKS",
     "CALL_LEGS",
+    "COUNTERS",
     "DAILY_CALLS",
     "DAILY_TOTALS",
     "DELIVERY_ATTEMPTS",

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from shared.db.tables.base import METADATA, listed, moment, words
 from shared.lifecycle import Lane
@@ -130,6 +130,16 @@ FIGURES: Final = Table(
     METADATA,
     Column("at", DateTime(timezone=True), primary_key=True),
     Column("figures", JSONB, nullable=False),
+)
+
+#: What all processes count together, since the database was made.
+COUNTERS: Final = Table(
+    "counters",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("labels", ARRAY(Text), primary_key=True),  # their values
+    Column("amounts", ARRAY(Double), nullable=False),  # one, or a histogram's
+    postgresql_with={"fillfactor": "50"},
 )
 
 SERVERS: Final = Table(
