@@ -13,8 +13,9 @@ from granian.rsgi import Headers, Scope  # type: ignore[attr-defined]  # importe
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-#: When all of the request was here, on the performance counter.
+#: When all of the request was here, and from when on it only waits, as it asked to, both on the performance counter.
 BEGAN: Final = "ringpost.began"
+RESTS: Final = "ringpost.rests"
 _PROTOCOLS: Final = {"1": "HTTP/1.0"}
 #: Header names that are remembered: senders use few, but may make up any.
 _NAMES: Final = 256

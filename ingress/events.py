@@ -9,7 +9,7 @@ from typing import Final
 from flask import Blueprint, Response, request
 from pydantic_core import to_json
 
-from ingress import members
+from ingress import gate, members
 from ingress.asking import ask
 from ingress.lean import json_answer
 from ingress.problems import MemberError, Problem
@@ -42,6 +42,7 @@ def event_routes(site: Site) -> Blueprint:
         ends_at = time.monotonic() + asked.get("wait", 0)
         page, body = _read(site, owner, after, limit)
         while not page.events and not page.has_more and (left_s := ends_at - time.monotonic()) > 0:
+            gate.step_aside(request.environ)
             if not site.feeds.wait(owner.provider_id, page.seen, left_s):
                 break
             # A key that was revoked meanwhile is told nothing more.

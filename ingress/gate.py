@@ -9,12 +9,14 @@ always unparsed and unauthenticated. Other routes just pass.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
 from ingress.bodies import BATCH_LIMIT
+from ingress.environ import RESTS
 from ingress.turns import Turn, Turns
 
 #: Each takes one message, or many.
@@ -108,8 +110,9 @@ def leave_with(environ: dict[str, Any], leave: Leave) -> None:
     environ[_LEAVE] = leave
 
 
-def step_aside(environ: Mapping[str, Any]) -> None:
-    """The request's work is done, it only waits from now on: let others in."""
+def step_aside(environ: dict[str, Any]) -> None:
+    """The request's work is done, it only waits from now on, as it asked to: let others in."""
+    environ[RESTS] = time.perf_counter()
     environ.get(_LEAVE, nothing)()
 
 

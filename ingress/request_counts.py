@@ -7,7 +7,7 @@ from typing import Final
 
 from flask import Request
 
-from ingress.environ import BEGAN
+from ingress.environ import BEGAN, RESTS
 from shared.counters import Counters, Series
 
 #: Instead of a route: a path that is none of ours, and what was turned away unread. No path of a sender's names a
@@ -26,11 +26,13 @@ class RequestCounts:
         self._known: dict[tuple[str, str, int], Series] = {}
 
     def answered(self, request: Request, status: int) -> None:
-        """A request that came to the app; its time runs from when all of it was here."""
-        rule, method, now = request.url_rule, request.method, time.perf_counter()
+        """A request that came to the app: its time runs from when all of it was here, until it waits as it asked to."""
+        rule, method, environ = request.url_rule, request.method, request.environ
+        ended: float = environ.get(RESTS) or time.perf_counter()
+        began: float = environ.get(BEGAN, ended)
         key = (UNROUTED if rule is None else rule.rule, method if method in _METHODS else _OTHER, status)
         series = self._known.get(key) or self._series(*key)
-        series.observe(now - request.environ.get(BEGAN, now))
+        series.observe(ended - began)
 
     def turned_away(self, status: int) -> None:
         """A request that did not come to the app, or broke it."""

@@ -69,7 +69,7 @@ METRICS: Final = (
     ),
     Metric(
         "request_s",
-        "Time from when all of a request was here to its answer.",
+        "Time from when all of a request was here to its answer; waits that it asked for are left out.",
         ("route", "method"),
         _HISTOGRAM,
         "requests",

@@ -1,12 +1,14 @@
 """What processes count is added up over all of them and over restarts, exactly, at hardly any cost."""
 
 import threading
+import time
 from string import Template
 
 import pytest
 import requests
 
 from deploy.receiver import Mode, ModeKind
+from ingress.environ import BEGAN
 from shared import counters as module
 from shared.counters import BUCKETS_S, Counters
 from shared.db.database import Database
@@ -174,6 +176,22 @@ def test_requests_are_counted_by_route_and_never_by_what_a_sender_made_up(front)
         ("unrouted", "GET", "4xx"): 5,
         ("unrouted", "other", "4xx"): 5,
     }
+
+
+def test_a_wait_that_the_request_asked_for_is_not_its_duration(front):
+    began = time.perf_counter()
+    front.http.post(
+        "/api/make-call",
+        json=call(),
+        headers=front.customer.headers | {"Prefer": "wait=1"},
+        environ_overrides={BEGAN: began},
+    )
+    front.http.get("/v1/events?wait=1", headers=front.customer.headers, environ_overrides={BEGAN: began + 1})
+    took = time.perf_counter() - began
+
+    seconds = {key[1]: amounts[-1] for key, amounts in counted(front.services).items() if key[0] == "requests"}
+    assert took > 2
+    assert sum(seconds.values()) < took - 1.8
 
 
 def test_the_secret_in_the_webhooks_address_is_in_no_series(database, settings):
