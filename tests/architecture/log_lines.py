@@ -44,6 +44,7 @@ OF_NO_ROW = {
     "audit_found",
     "clock_off",
     "consumer_thread_died",
+    "counters_not_stored",
     "daily_cap_met",
     "database_away",
     "database_history_lost",

@@ -14,6 +14,7 @@ import pytest
 import structlog
 from flask import Flask
 from sqlalchemy.exc import DBAPIError
+from structlog._config import BoundLoggerLazyProxy
 
 from deploy.receiver import Mode, ModeKind
 from ingress.bodies import WEBHOOK_LIMIT
@@ -59,6 +60,7 @@ def logged():
     hooks = sys.excepthook, threading.excepthook
     logs.configure("json", "DEBUG", log_ids)
     structlog.configure(cache_logger_on_first_use=False)  # or modules would go on writing here after this test
+    _forget_loggers()
     try:
         yield
     finally:
@@ -66,6 +68,14 @@ def logged():
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
         sys.excepthook, threading.excepthook = hooks
+
+
+def _forget_loggers():
+    """Those that a test before, which configured logging as a process does, has let modules keep."""
+    for module in list(sys.modules.values()):
+        for known in list(getattr(module, "__dict__", {}).values()):
+            if isinstance(known, BoundLoggerLazyProxy):
+                vars(known).pop("bind", None)
 
 
 def fail(*_, **__):
@@ -221,7 +231,7 @@ def callbacks_not_given_back(steps, patch):
 
 def callbacks_parked(steps, patch):
     patch.setattr("workers.sweep.poison.part_callbacks", lambda _: ["cb_1"])
-    sweep._park_callbacks(steps.stage.database)
+    sweep._park_callbacks(steps.stage.services)
     return {"callback_ids": ["cb_1"]}
 
 
