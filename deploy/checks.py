@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from deploy.commands.status import ask_redis
 from deploy.commands.webhooks import shown_url, url_of
@@ -63,7 +63,7 @@ def check_database(database: Database) -> list[Check]:
     except Exception as error:
         if not is_away(error):
             raise
-        remedy = "Start it with `ringpost up`, or correct DATABASE_URL."
+        remedy = "Start it with `ringpost up`, or correct DATABASE_URL; see deploy/runbook.md#database_away."
         return [Check("PostgreSQL", Grade.FAILURE, "does not answer", remedy)]
     offset_s = abs((server["clock"] - here).total_seconds())
     checks = [ok("PostgreSQL", f"version {server['version']}")]
@@ -78,6 +78,17 @@ def check_database(database: Database) -> list[Check]:
         remedy = "Synchronise both machines' clocks (NTP): signatures carry this one's time, deadlines PostgreSQL's."
         clock = Check("clock", Grade.FAILURE, f"{offset_s:.1f} s from PostgreSQL's", remedy)
     return [*checks, schema, clock]
+
+
+def check_alarms(figures: Mapping[str, Any]) -> list[Check]:
+    """Nothing rings; else each alarm with its place in the runbook. What is not known here, other checks tell."""
+    from shared.alarms import ringing_alarms
+
+    ringing = [
+        Check(f"alarm {alarm.name}", Grade.WARNING, alarm.tell(figures), f"See {alarm.runbook}.")
+        for alarm in ringing_alarms(figures)
+    ]
+    return ringing or [ok("alarms", "none rings")]
 
 
 def check_redis(url: str) -> list[Check]:

@@ -33,6 +33,11 @@ class Alarm:
     figures: tuple[str, ...]
     tell: Callable[[Figures], str]
 
+    @property
+    def runbook(self) -> str:
+        """Where to read what it means and what to do."""
+        return f"deploy/runbook.md#{self.name}"
+
 
 def _number(figures: Figures, name: str) -> float:
     """What is not known is no alarm: ``known`` tells of it."""
@@ -240,8 +245,11 @@ ALARMS: Final = (
 )
 
 
+def ringing_alarms(figures: Figures) -> Iterator[Alarm]:
+    """Each alarm that somebody should look at now."""
+    return (alarm for alarm in ALARMS if alarm.tell(figures))
+
+
 def ringing(figures: Figures) -> Iterator[tuple[str, str]]:
-    """Name and sentence of each alarm that somebody should look at now."""
-    for alarm in ALARMS:
-        if sentence := alarm.tell(figures):
-            yield alarm.name, sentence
+    """Their names and sentences."""
+    return ((alarm.name, alarm.tell(figures)) for alarm in ringing_alarms(figures))

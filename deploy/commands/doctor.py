@@ -41,6 +41,7 @@ def doctor(context: click.Context, worker: str | None, as_json: bool) -> None:  
     if worker is not None:
         context.exit(_probe(worker, as_json=as_json))
     from deploy import checks
+    from deploy.commands.status import vitals_of
     from deploy.leftovers import check_leftovers
     from shared.services import build_voice_api
 
@@ -50,6 +51,7 @@ def doctor(context: click.Context, worker: str | None, as_json: bool) -> None:  
         found += checks.check_database(database)
         if not any(check.grade is checks.Grade.FAILURE for check in found if check.name in _NEEDED):
             found += check_leftovers(database, settings.spool_dir)
+            found += checks.check_alarms(vitals_of(settings, database))
     found += checks.check_redis(str(settings.redis_url))
     found += checks.check_voice_api(settings, build_voice_api(settings))
     found += checks.check_data_dir(settings.ringpost_data_dir)

@@ -20,6 +20,7 @@ from deploy.commands.console import (
 from shared.times import age
 
 if TYPE_CHECKING:
+    from shared.db.database import Database
     from shared.settings import Settings
 
 _REDIS_TIMEOUT_S: Final = 2
@@ -43,14 +44,17 @@ def status(context: click.Context, as_json: bool) -> None:  # noqa: FBT001
 
     Exit code 1 on bad news: the sweeper silent, a breaker open, a row overdue by more than 30 s, no Redis.
     """
+    from shared.alarms import ringing_alarms
     from shared.db.state import bad_news, gather
 
     settings = load_settings()
     with open_transaction(settings) as connection:
         state = gather(connection, settings)
     state["redis"] = asdict(ask_redis(str(settings.redis_url)))
-    state["vitals"] = _vitals(settings)
+    with open_database(settings) as database:
+        state["vitals"] = vitals_of(settings, database)
     state["bad_news"] = list(bad_news(state))
+    state["runbook"] = [alarm.runbook for alarm in ringing_alarms(state["vitals"])]
     if as_json:
         print_json(state)
     else:
@@ -58,20 +62,17 @@ def status(context: click.Context, as_json: bool) -> None:  # noqa: FBT001
     context.exit(BAD_NEWS if state["bad_news"] else 0)
 
 
-def _vitals(settings: Settings) -> dict[str, Any]:
-    """The figures of ``GET /metrics``."""
+def vitals_of(settings: Settings, database: Database) -> dict[str, Any]:
+    """The figures that alarms go by."""
     import redis
 
     from shared import vitals
     from shared.db.queries.daily_calls import caps_of
     from shared.services import pace_of
 
-    with (
-        open_database(settings) as database,
-        redis.Redis.from_url(
-            str(settings.redis_url), socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
-        ) as client,
-    ):
+    with redis.Redis.from_url(
+        str(settings.redis_url), socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
+    ) as client:
         return vitals.gather(database, client, settings.spool_dir, caps_of(pace_of(settings)))
 
 
@@ -151,5 +152,7 @@ def _print(state: Mapping[str, Any]) -> None:
             click.echo(f"  {name:<25} {value:.4g}")
     for line in state["bad_news"]:
         click.secho(f"! {line}", fg="red")
+    for place in state["runbook"]:
+        click.echo(f"  -> {place}")
     if not state["bad_news"]:
         click.secho("all well", fg="green")

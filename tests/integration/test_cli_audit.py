@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from shared import jobs
+from shared.alarms import ALARMS
 from shared.broker import CONSUMER_NAME, connect
 from shared.db.conservation import CHECKS, SHOWN
 from shared.db.queries import moves, sweep
@@ -94,7 +95,10 @@ def test_bad_news_is_a_sentence_and_exit_code_1(ringpost, accepted, canceled, da
     state = as_json(ringpost("status", "--json"), code=1)
 
     [line] = state["badNews"]
+    [place] = state["runbook"]
     assert line.startswith(sentence)
+    assert place in {alarm.runbook for alarm in ALARMS}
+    assert f"  -> {place}\n" in ringpost("status").stdout
 
 
 def test_status_tells_that_redis_does_not_answer(ringpost):
@@ -102,6 +106,7 @@ def test_status_tells_that_redis_does_not_answer(ringpost):
 
     assert state["redis"]["reachable"] is False
     assert state["badNews"][0].startswith("Redis does not answer")
+    assert "deploy/runbook.md#redis_away" in state["runbook"]
 
 
 # the conservation audit
