@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.env_example import default_of
 from shared import lifecycle, reasons
+from shared.metrics import METRICS, Kind
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def render(text: str) -> str:
         "commands": _commands,
         "reasons": _reasons,
         "lifecycle": _lifecycle,
+        "metrics": _metrics,
     }
 
     def written(found: re.Match[str]) -> str:
@@ -93,6 +95,14 @@ def _lifecycle() -> Iterator[str]:
     yield "```mermaid"
     yield lifecycle.mermaid()
     yield "```"
+
+
+def _metrics() -> Iterator[str]:
+    yield "| metric | kind | labels | |"
+    yield "|---|---|---|---|"
+    for metric in METRICS:
+        name = metric.samples[0] if metric.kind is Kind.COUNTER else metric.name
+        yield f"| `{name}` | {metric.kind} | {', '.join(metric.labels)} | {_cell(metric.meaning)} |"
 
 
 def _cell(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -150,9 +150,13 @@ def _print(state: Mapping[str, Any]) -> None:
     for name, value in state["vitals"].items():
         if isinstance(value, int | float):
             click.echo(f"  {name:<25} {value:.4g}")
-    for line in state["bad_news"]:
+    _print_news(state["bad_news"], state["runbook"])
+
+
+def _print_news(bad_news: Sequence[str], places: Sequence[str]) -> None:
+    for line in bad_news:
         click.secho(f"! {line}", fg="red")
-    for place in state["runbook"]:
+    for place in places:
         click.echo(f"  -> {place}")
-    if not state["bad_news"]:
+    if not bad_news:
         click.secho("all well", fg="green")
