@@ -22,7 +22,7 @@ from shared.db.migrate import migrate
 from shared.lifecycle import Status
 from tests.e2e.stage import STARTING, free_port, settings_for, wait_until
 
-CONNECTIONS = 1200  # more than two processes hold
+CONNECTIONS = 3000  # more than two processes hold, and more than they answer in a moment
 ROUNDS = 2
 NUMBER = "+6581234567"
 
