@@ -106,7 +106,7 @@ def test_the_policy_refuses_nothing_of_ours_and_charts_are_drawn(stage, url, chr
     with opened(chromium, storage_state=session, viewport=WIDE) as page:
         for path in paths(stage):
             page.goto(f"{url}/{path}")
-            page.wait_for_load_state("networkidle")
+            page.wait_for_load_state("load")
             if path == "now":
                 page.wait_for_selector(".chart canvas")
                 assert page.locator(".chart canvas").count() == 6

@@ -40,7 +40,7 @@ def test_the_policy_refuses_nothing_of_ours_and_every_picture_is_drawn(url, chro
     with opened(chromium, viewport=NARROW) as page:
         for name in pages.PAGES:
             page.goto(f"{url}/{name}".rstrip("/"))
-            page.wait_for_load_state("networkidle")
+            page.wait_for_load_state("load")
             drawn = page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
             assert drawn, name
 

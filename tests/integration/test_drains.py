@@ -8,7 +8,7 @@ import pytest
 from shared import jobs
 from shared.broker import CONSUMER_NAME
 from shared.lifecycle import Lane
-from tests.integration.test_worker_process import arguments, running, until
+from tests.integration.worker_processes import arguments, running, until
 from tests.integration.worker_stage import staged
 
 BURST = 150
@@ -44,7 +44,9 @@ def at_work(stage, name, count, lane):
     """So many processes of a role, each of which hears its queue and was rung for."""
     with ExitStack() as stack:
         command = arguments(name)
-        processes = [stack.enter_context(running(stage, command, DIAL_SENDERS=str(SENDERS))) for _ in range(count)]
+        processes = [
+            stack.enter_context(running(stage.settings, command, DIAL_SENDERS=str(SENDERS))) for _ in range(count)
+        ]
         consumer = CONSUMER_NAME.format(jobs.PLACE_CALLS[lane].queue)
         broker = stage.services.broker
         until(lambda: [one["name"] for one in broker.client.client_list()].count(consumer) == count, STARTING_S)
@@ -81,7 +83,7 @@ def test_a_worker_that_reconciles_ends_with_nothing_half_done(stage):
     stage.dial()
     stage.keep_webhook(*(stage.summary(id_) for id_ in ids if stage.attempts(id_)))
 
-    with running(stage, arguments("events")) as process:
+    with running(stage.settings, arguments("events")) as process:
         stage.services.broker.ring(jobs.message_of(jobs.RECONCILE_EVENTS))
         while not stage.execute("SELECT FROM webhook_inbox WHERE processed_at IS NOT NULL LIMIT 1"):
             assert process.poll() is None
