@@ -16,6 +16,7 @@ NARROW = {"width": 360, "height": 740}
 WIDE = {"width": 1280, "height": 900}
 #: Width decides what fits, the scheme what can be read: two looks show both of each. ``RINGPOST_LOOKS=all``: all four.
 _ALL = os.environ.get("RINGPOST_LOOKS") == "all"
+LONG = pytest.mark.skipif(not _ALL, reason="RINGPOST_LOOKS=all: takes a minute and more")
 LOOKS = [
     pytest.param({"viewport": viewport, "color_scheme": scheme}, id=f"{name}-{scheme}")
     for name, viewport in (("wide", WIDE), ("narrow", NARROW))

@@ -9,6 +9,7 @@ from shared.db.queries.processes import Process
 from shared.ids import new_id
 from shared.operators import Role
 from tests.integration.browser_stage import (
+    LONG,
     LOOKS,
     NARROW,
     NEEDS_CHROMIUM,
@@ -114,6 +115,7 @@ def test_the_policy_refuses_nothing_of_ours_and_charts_are_drawn(stage, url, chr
         assert page.complaints == []
 
 
+@LONG
 def test_every_link_button_and_field_is_reached_by_the_keyboard_alone(stage, url, chromium, session):
     reach = "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, [tabindex]')]"
     seen = f"{reach}.filter(one => one.checkVisibility() && !one.hidden)"

@@ -3,10 +3,10 @@
 import pytest
 
 from ingress.docs import pages
-from tests.integration.browser_stage import LOOKS, NARROW, NEEDS_CHROMIUM, browsing, faults, opened, serving
+from tests.integration.browser_stage import LONG, LOOKS, NARROW, NEEDS_CHROMIUM, browsing, faults, opened, serving
 from tests.integration.ingress_stage import staged
 
-pytestmark = NEEDS_CHROMIUM
+pytestmark = [NEEDS_CHROMIUM, LONG]
 
 
 @pytest.fixture(scope="module")
