@@ -42,7 +42,7 @@ def tracer_of(settings: Settings, application: str) -> Tracer | None:
     except ModuleNotFoundError as error:
         log.error(  # noqa: TRY400  the place says nothing
             "tracing_not_installed",
-            said="OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is traced: run `pip install 'ringpost[otel]'`.",
+            said="OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is traced: install deploy/locked/traced.txt.",
             lacks=error.name,
         )
         return None

@@ -51,7 +51,8 @@ def dialing(
         span = tracer.begin("dial", "client", call.traceparent)
         answer = dial(call, *args, **more)
         if (verdict := verdict_of(answer)) is not None:
-            span.end(_of_dial(call, verdict), None if verdict.disposition in _AS_WANTED else str(verdict.reason))
+            failed = None if verdict.disposition in _AS_WANTED else str(verdict.reason or verdict.disposition)
+            span.end(_of_dial(call, verdict), failed)
         return answer
 
     return traced

@@ -195,7 +195,7 @@ def _callback(name: str) -> dict[str, Any]:
     return {
         "operationId": name,
         "summary": "Posted to your endpoint, at least once; the same webhook-id is the same event.",
-        "parameters": [_signed_by(*one) for one in _SIGNATURE],
+        "parameters": [*(_signed_by(*one) for one in _SIGNATURE), _TRACE],
         "requestBody": {"required": True, "content": {_JSON: content}},
         "responses": {
             "2XX": {"description": "Taken."},
@@ -211,6 +211,12 @@ _SIGNATURE: Final = (
     ("webhook-timestamp", "Seconds since 1970; refuse what is more than 5 minutes off."),
     ("webhook-signature", "`v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`; two while a secret is rotated."),
 )
+_TRACE: Final = {
+    "name": "traceparent",
+    "in": "header",
+    "description": "W3C Trace Context: the trace that the message belongs to. There only while the service traces.",
+    "schema": {"type": "string"},
+}
 
 
 def _signed_by(name: str, description: str) -> dict[str, Any]:

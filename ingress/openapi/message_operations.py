@@ -7,7 +7,7 @@ from typing import Final
 from ingress.call_request import CallRequest
 from ingress.openapi import answers, asked, figures, stories
 from ingress.openapi.operation import CALLS, KEYED, REFUSALS, Operation
-from ingress.openapi.parameters import EXPORT_QUERY, IDEMPOTENCY_KEY, MESSAGE, MESSAGE_QUERY, PREFER, SPAN
+from ingress.openapi.parameters import EXPORT_QUERY, IDEMPOTENCY_KEY, MESSAGE, MESSAGE_QUERY, PREFER, SPAN, TRACEPARENT
 
 MESSAGES: Final = (
     Operation(
@@ -15,7 +15,7 @@ MESSAGES: Final = (
         path="/api/make-call",
         name="makeCall",
         summary="Take one message and place its call.",
-        parameters=(PREFER,),
+        parameters=(PREFER, TRACEPARENT),
         body=CallRequest,
         answers={200: (answers.MakeCallAnswer,)},
         errors=(*CALLS, *REFUSALS),
@@ -27,6 +27,7 @@ MESSAGES: Final = (
         path="/api/make-calls",
         name="makeCalls",
         summary="Take up to 1000 messages; each has an outcome of its own.",
+        parameters=(TRACEPARENT,),
         body=asked.MakeCalls,
         answers={200: (answers.MakeCallsAnswer,)},
         errors=CALLS,
@@ -37,7 +38,7 @@ MESSAGES: Final = (
         path="/v1/messages",
         name="createMessage",
         summary="Take one message and place its call.",
-        parameters=(PREFER, IDEMPOTENCY_KEY),
+        parameters=(PREFER, IDEMPOTENCY_KEY, TRACEPARENT),
         body=asked.MessageRequest,
         answers={202: (answers.Accepted,)},
         errors=(*CALLS, *REFUSALS),
@@ -49,6 +50,7 @@ MESSAGES: Final = (
         path="/v1/messages/batch",
         name="createMessages",
         summary="Take up to 1000 messages; each has an outcome of its own.",
+        parameters=(TRACEPARENT,),
         body=asked.MakeCalls,
         answers={200: (answers.MakeCallsAnswer,)},
         errors=CALLS,

@@ -68,6 +68,12 @@ IDEMPOTENCY_KEY: Final = {
     "description": "Stands in for a messageId that is missing: 1 to 128 visible ASCII characters, in quotes or not.",
     "schema": {"type": "string", "examples": ['"8e03978e-40d5-43dd-bc93-6894a57f9324"']},
 }
+TRACEPARENT: Final = {
+    "name": "traceparent",
+    "in": "header",
+    "description": "W3C Trace Context: the messages belong to this trace, if the service traces. Else it is not read.",
+    "schema": {"type": "string", "examples": ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]},
+}
 PREFER: Final = {
     "name": "Prefer",
     "in": "header",

@@ -36,6 +36,7 @@ def test_every_way_to_install_has_all_that_the_project_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     asked = {
         "production": project["project"]["dependencies"] + project["dependency-groups"]["build"],
+        "traced": project["project"]["optional-dependencies"]["otel"],
         "dev": project["project"]["optional-dependencies"]["embedded"],
         "bench": project["project"]["optional-dependencies"]["bench"],
         "test": project["dependency-groups"]["dev"],

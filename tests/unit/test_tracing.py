@@ -80,7 +80,7 @@ def test_a_collector_without_the_extra_is_told_in_a_sentence_and_nothing_is_trac
     assert tracer is None
     assert (line["event"], line["log_level"]) == ("tracing_not_installed", "error")
     assert line["said"] == (
-        "OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is traced: run `pip install 'ringpost[otel]'`."
+        "OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is traced: install deploy/locked/traced.txt."
     )
 
 
