@@ -113,33 +113,111 @@ def test_a_rule_leads_to_a_heading_and_names_a_command_of_it(rule):
     check_command(rule["annotations"]["command"])
 
 
+LANE = '{lane="otp"}'
+BUCKET = 'ringpost_request_seconds_bucket{{method="POST",route="/api/make-call",le="{}"}}'
+CREATED, RETRIED = '{disposition="created",code="1"}', '{disposition="retry",code="429"}'
+#: By rule of figures: what is told while all is well, what while it is not, each by one sample every 15 seconds; and
+#: the labels and the value that the alert then has.
+ILL_AND_WELL = {
+    "RingpostMetricsAbsent": ({'ringpost_known{part="redis"}': "1x140"}, {}, {}, ""),
+    "RingpostDeadlinesMissed": (
+        {f"ringpost_deadline_hit_share{LANE}": "0.95x140", f"ringpost_recent_messages{LANE}": "20x140"},
+        {f"ringpost_deadline_hit_share{LANE}": "0.85x140", f"ringpost_recent_messages{LANE}": "20x140"},
+        {"lane": "otp"},
+        "",
+    ),
+    "RingpostDeadlinesSlipping": (
+        {f"ringpost_deadline_hit_share{LANE}": "0.99x140", f"ringpost_recent_messages{LANE}": "20x140"},
+        {f"ringpost_deadline_hit_share{LANE}": "0.97x140", f"ringpost_recent_messages{LANE}": "20x140"},
+        {"lane": "otp"},
+        "",
+    ),
+    "RingpostRequestsFailing": (
+        {'ringpost_requests_total{status="2xx"}': "0+99x140", 'ringpost_requests_total{status="5xx"}': "0+1x140"},
+        {'ringpost_requests_total{status="2xx"}': "0+90x140", 'ringpost_requests_total{status="5xx"}': "0+10x140"},
+        {},
+        "10%",
+    ),
+    "RingpostRequestsSlow": (
+        {BUCKET.format("0.5"): "0+99x140", BUCKET.format("1.0"): "0+100x140", BUCKET.format("+Inf"): "0+100x140"},
+        {BUCKET.format("0.5"): "0+90x140", BUCKET.format("1.0"): "0+100x140", BUCKET.format("+Inf"): "0+100x140"},
+        {},
+        "750ms",
+    ),
+    "RingpostCallsRefused": (
+        {f"ringpost_dial_answers_total{CREATED}": "0+90x140", f"ringpost_dial_answers_total{RETRIED}": "0+10x140"},
+        {f"ringpost_dial_answers_total{CREATED}": "0+70x140", f"ringpost_dial_answers_total{RETRIED}": "0+30x140"},
+        {},
+        "",
+    ),
+    "RingpostLeasesLapsing": (
+        {'ringpost_sweeper_findings_total{found="lease_lapsed"}': "5x140"},
+        {'ringpost_sweeper_findings_total{found="lease_lapsed"}': "0+1x140"},
+        {},
+        "60",
+    ),
+    "RingpostConnectionsScarce": (
+        {'ringpost_pool_wait_seconds_total{process="web"}': "0+1x140"},
+        {'ringpost_pool_wait_seconds_total{process="web"}': "0+15x140"},
+        {"process": "web"},
+        "",
+    ),
+}
+
+
+def test_every_rule_of_figures_has_an_example():
+    assert set(ILL_AND_WELL) == {rule["alert"] for rule in RULES if "ringpost_alarm" not in rule["expr"]}
+
+
+def promtool_cases():
+    """All is well, and it is not, told by two processes: of all rules at once, but of one that others disturb."""
+    alone = [rule for rule in RULES if rule["alert"] == "RingpostDeadlinesSlipping"]
+    for rules in (alone, [rule for rule in RULES if rule not in alone]):
+        examples = [_example(rule) for rule in rules]
+        for ill in (False, True):
+            told = {name: values for series in (one[ill] for one in examples) for name, values in series.items()}
+            yield {
+                "interval": "15s",
+                "input_series": [
+                    {"series": name.replace("}", f',instance="{one}"}}'), "values": values}
+                    for name, values in told.items()
+                    for one in ("a", "b")
+                ],
+                "alert_rule_test": [
+                    {"eval_time": "30m", "alertname": rule["alert"], "exp_alerts": [alert] if ill else []}
+                    for rule, (*_, alert) in zip(rules, examples, strict=True)
+                ],
+            }
+
+
+def _example(rule):
+    """Its samples while all is well, those while it is not, and the alert that is told then."""
+    alarm = re.fullmatch(r"max\((ringpost_alarm{.*})\) == 1", rule["expr"])
+    examples = ({alarm[1]: "0x140"}, {alarm[1]: "1x140"}, {}, "") if alarm else ILL_AND_WELL[rule["alert"]]
+    well, ill, labels, value = examples
+    words = {name: _filled(text, labels, value) for name, text in rule["annotations"].items()}
+    return well, ill, {"exp_labels": rule["labels"] | labels, "exp_annotations": words}
+
+
+def _filled(words, labels, value):
+    """An annotation as it is told."""
+    words = re.sub(r"\{\{ \$value \| \w+ \}\}", value, words)
+    return re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: labels[found[1]], words)
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with Prometheus")
-def test_promtool_takes_the_rules_and_each_fires_when_its_alarm_rings(tmp_path):
+def test_promtool_takes_the_rules_and_each_fires_when_it_should_and_only_then(tmp_path):
     checked = subprocess.run(["promtool", "check", "rules", ALERTS], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
-    cases = []
-    for rule in RULES:
-        if not rule["expr"].startswith("max(ringpost_alarm"):
-            continue
-        series = rule["expr"].removeprefix("max(").partition(")")[0]
-        fires = {"exp_labels": rule["labels"], "exp_annotations": rule["annotations"]}
-        for value, told in ((0, []), (1, [fires])):
-            cases.append(
-                {
-                    "interval": "15s",
-                    "input_series": [
-                        {"series": series.replace("}", f', instance="{one}"}}'), "values": f"{value}x120"}
-                        for one in ("a", "b")
-                    ],
-                    "alert_rule_test": [{"eval_time": "25m", "alertname": rule["alert"], "exp_alerts": told}],
-                }
-            )
+    cases = list(promtool_cases())
     written = tmp_path / "cases.yml"
     written.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "tests": cases}))
     tested = subprocess.run(["promtool", "test", "rules", written], capture_output=True, text=True, check=False)
 
-    assert len(cases) == 2 * len(ALARMS)
+    assert sorted(test["alertname"] for case in cases for test in case["alert_rule_test"]) == sorted(
+        2 * [rule["alert"] for rule in RULES]
+    )
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 

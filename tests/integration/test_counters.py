@@ -320,3 +320,23 @@ def test_a_scrape_of_one_process_tells_of_all_also_of_those_that_ended(front, se
     found = samples(reply.text)
     assert found["ringpost_requests_total", "GET", "/v1/limits", "2xx"] == asked == 40
     assert found["ringpost_request_seconds_count", "GET", "/v1/limits"] == 40
+
+
+def test_a_scrape_tells_of_workers_and_sweepers_too(stage, settings):
+    called, late = stage.keep(), stage.keep()
+    stage.execute("UPDATE messages SET deadline = now() - interval '1 s' WHERE id = :id", id=late)
+    environment = {"CALL_LEASE_SECONDS": "30"}
+    with (
+        running(stage.settings, arguments("calls-otp"), **environment) as worker,
+        running(stage.settings, arguments("sweeper"), **environment) as sweeper,
+    ):
+        until(lambda: stage.state(called)[0] == "placed" and stage.state(late)[0] == "expired", 60)
+        for process in (worker, sweeper):
+            process.terminate()
+        assert (worker.wait(30), sweeper.wait(30)) == (0, 0)
+    with ingress(settings.database_url, settings.redis_url, settings.ringpost_data_dir, metrics_token=TOKEN) as front:
+        found = samples(front.http.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text)
+
+    assert found["ringpost_dial_answers_total", "1", "created"] == 1
+    assert found["ringpost_dial_answer_seconds_count", "created"] == 1
+    assert found["ringpost_sweeper_findings_total", "deadline_passed"] == 1
