@@ -17,6 +17,8 @@ import click
 from shared.as_json import json_of
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
     from sqlalchemy import Connection
 
     from shared.db.database import Database
@@ -145,7 +147,18 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows for people; "none" instead of an empty table."""
+    console().print(table_of(title, columns, rows))
+
+
+def console() -> Console:
+    """Where pages for people go: as wide as the terminal, and wide where none is."""
     from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+
+
+def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table | str:
+    """Rows for people; "none" instead of an empty table."""
     from rich.table import Table
     from rich.text import Text
 
@@ -154,9 +167,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(shown(cell)) for cell in row))
-    is_terminal = sys.stdout.isatty()
-    console = Console(width=None if is_terminal else 200, highlight=False)
-    console.print(table if table.row_count else f"{title}: none")
+    return table if table.row_count else f"{title}: none"
 
 
 def shown(value: Any) -> str:

@@ -11,9 +11,8 @@ from pydantic_core import to_json
 from ingress.dashboard.pages import Pages, asked
 from ingress.site import Site
 from shared.as_json import json_of
-from shared.db import traffic
 from shared.db.queries import figures as past
-from shared.db.state import bad_news, gather
+from shared.db.state import present
 
 #: Spans of the charts, in hours.
 SPANS: Final = (1, 6, 24, 168)
@@ -31,17 +30,10 @@ def now_pages(site: Site, figures: Callable[[], dict[str, Any]]) -> Pages:
 
     @routes.page("/now", "now.html")
     def now() -> Mapping[str, Any]:
-        state = run(lambda c: gather(c, settings))
-        state["vitals"] = vitals = figures()
-        state["redis"] = {"reachable": vitals["redis_up"] == 1}
-        latest = run(past.latest, alone=True)
+        vitals = figures()
         return {
-            "state": state,
-            "dials_per_second": _rate(vitals.get("dials"), latest),
+            "state": run(lambda c: present(c, settings, vitals, {"reachable": vitals["redis_up"] == 1})),
             "figures": _plain(vitals),
-            "bad_news": list(bad_news(state)),
-            "answers": run(traffic.answers, alone=True),
-            "audit": run(past.latest_audit, alone=True),
             "hours": _hours(),
             "spans": list(SPANS),
         }
@@ -53,15 +45,6 @@ def now_pages(site: Site, figures: Callable[[], dict[str, Any]]) -> Pages:
         return Response(to_json(json_of(told)), content_type="application/json")
 
     return routes
-
-
-def _rate(dials: int | None, latest: Any) -> float | None:
-    """Dials a second since the figures were written last."""
-    before = latest and latest["figures"].get("dials")
-    if dials is None or before is None or latest["age_s"] <= 0:
-        return None
-    rate: float = (dials - before) / latest["age_s"]
-    return max(0.0, rate)
 
 
 def _hours() -> int:

@@ -18,6 +18,15 @@ from shared.pacing import Pace, dials_per_second
 
 Row = RowMapping
 
+_MOMENT: Final = text("SELECT now()")
+
+
+def moment(connection: Connection) -> datetime:
+    """When the transaction began, by PostgreSQL's clock: all that it reads is of this moment."""
+    began: datetime = connection.execute(_MOMENT).scalar_one()
+    return began
+
+
 _LANES: Final = text("""
 SELECT l.lane, p.paused_at,
   count(m.id) FILTER (WHERE m.due_at <= now()) AS waiting,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
 from shared.alarms import LATE_S, ringing
-from shared.db import reports, speed
+from shared.db import reports, speed, traffic
+from shared.db.queries import figures
 from shared.services import pace_of
 from shared.settings import Settings
 from shared.times import age
@@ -19,10 +20,36 @@ _TOLD: Final = frozenset(
 )
 
 
-def gather(connection: Connection, settings: Settings) -> dict[str, Any]:
-    """Everything that PostgreSQL knows of the present; for `ringpost status` and the dashboard."""
-    pace = pace_of(settings)
+def present(
+    connection: Connection, settings: Settings, vitals: Mapping[str, Any], redis: Mapping[str, Any]
+) -> dict[str, Any]:
+    """
+    Everything that is known of the present.
+
+    Args:
+        connection: A transaction, which sees all of it at one moment.
+        settings: Of this process.
+        vitals: Of :mod:`shared.vitals`.
+        redis: Whether it is ``reachable``, and more.
+    """
+    state = {**_gathered(connection, settings), "vitals": vitals, "redis": redis}
+    state["calls"]["dialed_per_second"] = _rate(vitals.get("dials"), figures.latest(connection))
+    state["bad_news"] = list(_bad_news(state))
+    return state
+
+
+def _rate(dials: int | None, latest: RowMapping | None) -> float | None:
+    """Dials a second since the figures were written last."""
+    if dials is None or latest is None or latest["figures"].get("dials") is None or latest["age_s"] <= 0:
+        return None
+    rate: float = (dials - latest["figures"]["dials"]) / latest["age_s"]
+    return max(0.0, rate)
+
+
+def _gathered(connection: Connection, settings: Settings) -> dict[str, Any]:
+    pace, audit = pace_of(settings), figures.latest_audit(connection)
     return {
+        "at": reports.moment(connection),
         "lanes": [dict(row) for row in reports.lanes(connection)],
         "messages": [dict(row) for row in reports.open_messages(connection)],
         "calls": {
@@ -35,10 +62,12 @@ def gather(connection: Connection, settings: Settings) -> dict[str, Any]:
         "inbox": dict(reports.inbox(connection)),
         "lately": speed.lately(connection),
         "sweeper": {"silent_s": reports.sweeper_silence(connection)},
+        "answers": [dict(row) for row in traffic.answers(connection)],
+        "audit": None if audit is None else dict(audit),
     }
 
 
-def bad_news(state: Mapping[str, Any]) -> Iterator[str]:
+def _bad_news(state: Mapping[str, Any]) -> Iterator[str]:
     """A sentence for each thing that somebody should look at."""
     silent = state["sweeper"]["silent_s"]
     if silent is None or silent > LATE_S:
