@@ -82,6 +82,7 @@ GOALS: Final = (
     _least("growth.waiting_ring", "100,000 waiting against 100: rings a second", 0.9),
     _most("audit.seconds", "`ringpost audit` of 1,000,000 messages", 10, "audit.cpu_s", "audit.slowest"),
     _most("audit.findings", "the same: messages not accounted for", 0),
+    _least("scaling.times", "calls a second, two call workers against one", 1.7, "scaling.one", "scaling.two"),
     _most("dashboard.empty_slowest", "the dashboard's slowest page, nothing stored, ms", 300),
     _most("dashboard.full_slowest", "the same with 100,000 messages, ms", 300),
     _most("memory.worker", "memory of the largest worker process, MiB", 120),

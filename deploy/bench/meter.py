@@ -1,4 +1,4 @@
-"""What a run costs: processor time by role, SQL statements, transactions, rings."""
+"""What a run costs: processor time by role, SQL statements, transactions, rings, disk."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ class Reading:
     statements: int | None
     transactions: int
     rings: int
+    stored_bytes: int
+    wal_bytes: int
 
     def since(self, earlier: Reading) -> Reading:
         """What has been used since then."""
@@ -47,6 +49,8 @@ class Reading:
             (self.statements or 0) - (earlier.statements or 0) if counted else None,
             self.transactions - earlier.transactions,
             self.rings - earlier.rings,
+            self.stored_bytes - earlier.stored_bytes,
+            self.wal_bytes - earlier.wal_bytes,
         )
 
     @property
@@ -138,6 +142,8 @@ class Meter:
                 "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
             ),
             rings=int(commands.get("cmdstat_rpush", {}).get("calls", 0)),
+            stored_bytes=self._one("SELECT pg_database_size(current_database())"),
+            wal_bytes=self._one("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint"),
         )
 
     def postgres_s(self) -> float:

@@ -27,6 +27,7 @@ from deploy.bench.measures.overload import overload
 from deploy.bench.measures.pacing import pacing
 from deploy.bench.measures.profile import profile
 from deploy.bench.measures.reconcile import reconcile
+from deploy.bench.measures.scaling import scaling
 from deploy.bench.measures.webhooks import webhooks
 from deploy.bench.result import Measured
 from deploy.bench.rivals import Naive
@@ -54,6 +55,7 @@ MEASUREMENTS: Final = (
     Measurement("drain", drain, is_quick=True),
     Measurement("profile", profile),
     Measurement("load", load),
+    Measurement("scaling", scaling),
     Measurement("webhooks", webhooks),
     Measurement("reconcile", reconcile),
     Measurement("callbacks", callbacks),

@@ -34,7 +34,7 @@ def bench(quick: bool, only: Sequence[str], results: Path | None, as_json: bool)
     Measure Ringpost on this machine and hold it against its goals.
 
     Starts engines and processes of its own, takes up to 20 minutes, prints ratios with the absolute figures beside
-    them, and writes results.md with plots. A missed goal is reported, and is no error.
+    them, and writes results.md with plots, and of a whole run capacity.md. A missed goal is reported, and is no error.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -49,6 +49,8 @@ def bench(quick: bool, only: Sequence[str], results: Path | None, as_json: bool)
     console = Console(stderr=as_json, width=None if Console().is_terminal else 200, highlight=False)
     measured, around = _measured(programme.chosen(only, quick=quick), console, quick=quick)
     _tell(measured, around, console, results or _RESULTS, as_json=as_json, is_part=bool(only))
+    if not only and not quick and results is None:
+        _plan(measured, around)
 
 
 def _measured(wanted: Sequence[Measurement], console: Console, *, quick: bool) -> tuple[list[Measured], Circumstances]:
@@ -75,6 +77,15 @@ def _measured(wanted: Sequence[Measurement], console: Console, *, quick: bool) -
     from dataclasses import replace
 
     return measured, replace(around, engines=engines)
+
+
+def _plan(measured: list[Measured], around: Circumstances) -> None:
+    """What the figures of a whole run say of other loads."""
+    from deploy.bench import capacity
+    from deploy.bench.result import by_key
+
+    capacity.keep(by_key(measured), around)
+    capacity.main()
 
 
 def _tell(

@@ -89,6 +89,8 @@ def _costs(measured: Measured, readings: list[Reading], count: int) -> float | N
         "transactions", "transactions a message (pg_stat_database)", each([float(r.transactions) for r in readings])
     )
     measured.add("rings", "rings a message", each([float(r.rings) for r in readings]))
+    measured.add("stored_kib", "kept in PostgreSQL a message", each([r.stored_bytes / 1024 for r in readings]), "KiB")
+    measured.add("wal_kib", "write-ahead log a message", each([r.wal_bytes / 1024 for r in readings]), "KiB")
     return own_ms
 
 

@@ -42,7 +42,7 @@ def drain(scene: Scene) -> Measured:
     scene.stage.start_workers()
     count, few = scene.count(2000, 10_000), scene.count(250, 1000)
     rounds = _QUICK_ROUNDS if scene.quick else _ROUNDS
-    done = scene.alternated(rounds, {"ours": lambda: _ours(scene, count, 0.0), "naive": lambda: _naive(scene, few)})
+    done = scene.alternated(rounds, {"ours": lambda: drained(scene, count, 0.0), "naive": lambda: _naive(scene, few)})
     dialled = {who: [report.from_first["dialled"] for report in reports] for who, reports in done.items()}
     rates = {who: median(values) for who, values in dialled.items()}
     times = [ratio(ours, naive) for ours, naive in zip(dialled["ours"], dialled["naive"], strict=True)]
@@ -53,7 +53,7 @@ def drain(scene: Scene) -> Measured:
     measured.add("ours", "Ringpost at 0 ms", rates["ours"], "/s")
     measured.add("naive", "naive at 0 ms", rates["naive"], "/s")
     scene.tell("8x8 answers in 200 ms")
-    slow = _ours(scene, scene.count(1000, 2500), _SLOW_S)
+    slow = drained(scene, scene.count(1000, 2500), _SLOW_S)
     most = scene.stage.settings.dial_senders / _SLOW_S
     measured.add("of_senders", "at 200 ms, of senders / latency", ratio(slow.from_first["dialled"], most))
     measured.add("slow", "Ringpost at 200 ms", slow.from_first["dialled"], "/s")
@@ -71,7 +71,8 @@ def drain(scene: Scene) -> Measured:
     return measured
 
 
-def _ours(scene: Scene, count: int, latency_s: float) -> Report:
+def drained(scene: Scene, count: int, latency_s: float) -> Report:
+    """Queue *count* messages while their lane is paused, let them go, and watch them being dialled."""
     stage = scene.stage
     stage.clear()
     scene.generator.become(latency_s=latency_s, subaccount=SUBACCOUNT)  # no reports: only the dialling counts
