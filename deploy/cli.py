@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "stops": ("stops", "What operators have stopped."),
     "pace": ("pace", "How fast to dial, and how many calls to have up: show, set."),
     "failover": ("failover", "What a promoted PostgreSQL may have forgotten: show, release, discard."),
+    "restore-check": ("restore_check", "After a restore from a backup: see that nothing old is dialled, or hold it."),
     "webhooks": ("webhooks", "Ringpost's addresses at 8x8: register, show, remove."),
     "voices": ("voices", "List the voices that the 8x8 subaccount may use."),
     "simulator": ("simulator", "Run the 8x8 simulator alone."),

@@ -1,10 +1,21 @@
-"""How the suite is shared out among processes: by file, as those of a file share an ingress, a database, a browser."""
+"""How the suite is shared out among processes, and how its processes log."""
 
 import pytest
+import structlog
+
+# Drawn in colours with every local variable, as nothing else is, exceptions took a sixth of the tests' time.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    """By file, as those of a file share an ingress, a database, a browser."""
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))

@@ -1,4 +1,4 @@
-"""Always, and before the first claim on a PostgreSQL that was promoted: hold back what it may have forgotten."""
+"""Always, and before the first claim on a PostgreSQL that was promoted or restored: hold what it may have forgotten."""
 
 from __future__ import annotations
 
@@ -31,20 +31,26 @@ def check_in(services: Services) -> None:
     is_known, found_at = services.database.run(failover.look, alone=True)
     if is_known or services.database.run(failover.greet, alone=True):
         return
+    before = None
+    if services.database.run(failover.is_copy, alone=True):
+        services.database.run(failover.leap, alone=True)
+        before = found_at
     held = 0
-    if services.settings.hold_after_failover:
-        held = sum(_hold_all(services, status, found_at) for status in WAITING)
+    if before or services.settings.hold_after_failover:
+        held = sum(_hold_all(services, status, found_at, before) for status in WAITING)
     timeline = services.database.run(lambda connection: failover.accept(connection, held), alone=True)
     log.critical("database_history_lost", timeline=timeline, messages_held=held)
 
 
-def _hold_all(services: Services, status: Status, found_at: datetime) -> int:
+def _hold_all(services: Services, status: Status, found_at: datetime, before: datetime | None) -> int:
     """Page by page, so that no transaction is long; claims wait meanwhile."""
     timing = timing_of(services.settings)
     subaccount_id = services.settings.eight_x_eight_subaccount_id
 
     def page(connection: Connection) -> int:
-        rows = failover.hold(connection, status, found_at=found_at, subaccount_id=subaccount_id, page=_PAGE)
+        rows = failover.hold(
+            connection, status, found_at=found_at, before=before, subaccount_id=subaccount_id, page=_PAGE
+        )
         moves.apply(connection, [_held(row, timing) for row in rows])
         return len(rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -59,7 +60,7 @@ def doctor(context: click.Context, worker: str | None, as_json: bool) -> None:  
     if as_json:
         print_json({"ok": not failed, "checks": [asdict(check) for check in found]})
     else:
-        _print(found)
+        print_checks(found)
     context.exit(BAD_NEWS if failed else 0)
 
 
@@ -90,7 +91,8 @@ def _data_dir() -> Path:
     return Path(told) if told else load_settings().ringpost_data_dir
 
 
-def _print(found: list[Check]) -> None:
+def print_checks(found: Sequence[Check]) -> None:
+    """Each check in a line, and what to do about it in another."""
     colours = {"ok": "green", "warning": "yellow", "failure": "red"}
     for check in found:
         row = asdict(check)

@@ -82,10 +82,11 @@ CHECKS: Final[Mapping[str, _Check]] = {
         SELECT COALESCE(p.provider_id, f.provider_id) AS id
         FROM (SELECT provider_id, count(*) AS events, min(sequence) AS first, max(sequence) AS last
               FROM feed_events GROUP BY provider_id) f
-        FULL JOIN providers p USING (provider_id)
-        WHERE COALESCE(f.last - f.first + 1, 0) <> COALESCE(f.events, 0)
-          OR COALESCE(f.last, p.purged_sequence, 0) IS DISTINCT FROM p.last_sequence
-          OR f.first <> p.purged_sequence + 1
+        FULL JOIN providers p USING (provider_id) LEFT JOIN (
+          SELECT l.provider_id, sum(GREATEST(0, l.up_to - GREATEST(l.after, q.purged_sequence))) AS numbers
+          FROM feed_leaps l JOIN providers q USING (provider_id) GROUP BY l.provider_id) l USING (provider_id)
+        WHERE p.provider_id IS NULL OR f.first <= p.purged_sequence OR f.last > p.last_sequence
+          OR COALESCE(f.events, 0) + COALESCE(l.numbers, 0) <> p.last_sequence - p.purged_sequence
         """,
     ),
     "purged_by_halves": _Check(

@@ -6,6 +6,9 @@ may have been dialled. It is *held*: `dial_unknown` with the reason `history_los
 the attempt that the lost claim would have written, whose id follows from the message's: 8x8's summary or log export, or
 the worker that is still at it, then settles it like any other doubt.
 
+A copy that was restored lacks more: everything since it was made. A dump in another cluster shows it by the server's
+identity, a file-level copy in its old place by nothing, so that an operator tells of it: :func:`declare_restored`.
+
 :func:`held` tells what is held and since when, :func:`release` lets it be dialled, :func:`discard` gives it up.
 """
 
@@ -24,7 +27,7 @@ from shared.db.prepared import Prepared
 from shared.db.queries import moves
 from shared.db.queries.daily_calls import ALL, CALLS, TODAY
 from shared.db.queries.dial import MAYBE_ACCEPTED
-from shared.lifecycle import Event, Lane, Move, Status
+from shared.lifecycle import WAITING, Event, Lane, Move, Status
 from shared.reasons import Reason
 from shared.voice_api.codes import Disposition
 
@@ -68,6 +71,47 @@ def greet(connection: Connection) -> bool:
     return bool(connection.execute(text(_GREET.format(identity=_UNTOLD, known=KNOWN))).scalar())
 
 
+_IS_COPY: Final = text(f"""
+SELECT l.system_identifier <> t.system_identifier FROM {_IDENTITY} t, (
+  SELECT system_identifier FROM servers ORDER BY found_at DESC, started_at DESC LIMIT 1) l
+""")
+
+
+def is_copy(connection: Connection) -> bool:
+    """Whether a server that :func:`greet` did not know holds what another one wrote: a backup, and no standby."""
+    return bool(connection.execute(_IS_COPY).scalar())
+
+
+# No server has the identity 0, so this one is not the last, whichever it is.
+_RESTORED: Final = text("""
+WITH unknown AS (DELETE FROM servers WHERE started_at = pg_postmaster_start_time())
+INSERT INTO servers (started_at, system_identifier, timeline) VALUES ('epoch', 0, 0)
+ON CONFLICT (started_at) DO UPDATE SET found_at = now()
+""")
+
+
+def declare_restored(connection: Connection) -> None:
+    """Whatever the server says of itself, it holds a copy: nobody claims before all that waits is held."""
+    connection.execute(_RESTORED)
+
+
+_LEAP: Final = text("""
+WITH ahead AS (UPDATE providers SET last_sequence = last_sequence + :by RETURNING provider_id, last_sequence)
+INSERT INTO feed_leaps (provider_id, after, up_to) SELECT provider_id, last_sequence - :by, last_sequence FROM ahead
+""")
+#: Events that no provider had in the time since a backup.
+LEAP: Final = 1_000_000
+
+
+def leap(connection: Connection) -> None:
+    """
+    Let each provider's next event have a number that no event had.
+
+    Providers were told events that a restored copy lacks, and pass over any that does not come after those.
+    """
+    connection.execute(_LEAP, {"by": LEAP})
+
+
 _KNOWN: Final = text(f"SELECT {KNOWN} AS is_known, clock_timestamp() AS now")
 
 
@@ -93,6 +137,7 @@ class Held:
 
 
 # Accepted before the last commit that the standby was given; one that was given none has nothing newer than its start.
+# In a copy everything is old that was there as it was found.
 # What is due later was not dialled in any tail. A claim in the tail may have happened until the server was found.
 # The counts of the day are as old as the rest: each held message is counted as the call that it may have been.
 _HOLD: Final = Prepared(
@@ -100,7 +145,7 @@ _HOLD: Final = Prepared(
 WITH due AS (
   SELECT id FROM messages
   WHERE finished_at IS NULL AND status = :status AND lane <> '{Lane.TEST}' AND due_at <= :found_at
-    AND created_at <= COALESCE(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())
+    AND created_at <= COALESCE(:before, pg_last_xact_replay_timestamp(), pg_postmaster_start_time())
   ORDER BY due_at LIMIT :page FOR NO KEY UPDATE
 ), numbered AS (
   UPDATE messages m SET attempt = m.attempt + 1, session_id = NULL,
@@ -125,15 +170,34 @@ FROM numbered n
 """,
     status="text",
     found_at="timestamptz",
+    before="timestamptz",
     page="int",
     subaccount_id="text",
 )
 
 
-def hold(connection: Connection, status: Status, *, found_at: datetime, subaccount_id: str, page: int) -> list[Held]:
-    """One page of what may have been dialled, each with its lost attempt; the caller moves it in this transaction."""
-    rows = _HOLD(connection, status=status, found_at=found_at, subaccount_id=subaccount_id, page=page)
-    return [Held(**row._asdict()) for row in rows]
+def hold(
+    connection: Connection,
+    status: Status,
+    *,
+    found_at: datetime,
+    subaccount_id: str,
+    page: int,
+    before: datetime | None = None,
+) -> list[Held]:
+    """
+    One page of what may have been dialled, each with its lost attempt; the caller moves it in this transaction.
+
+    Args:
+        connection: In a transaction.
+        status: Of those that wait.
+        found_at: When the server was found; what is due later was not dialled.
+        subaccount_id: Ours.
+        page: So many rows at most.
+        before: What was accepted later is newer than the loss; None: by what the standby was given last.
+    """
+    known = {"found_at": found_at, "before": before, "subaccount_id": subaccount_id, "page": page}
+    return [Held(**row._asdict()) for row in _HOLD(connection, status=status, **known)]
 
 
 _ACCEPT: Final = """
@@ -207,7 +271,22 @@ def discard(connection: Connection, ids: Sequence[str]) -> int:
     return len(moves.apply(connection, ends))
 
 
+_SERVERS: Final = text("""
+SELECT started_at, found_at, timeline, held FROM servers WHERE started_at > 'epoch' ORDER BY found_at DESC LIMIT 20
+""")
+
+
 def servers(connection: Connection) -> Sequence[RowMapping]:
     """The servers that held this database, the newest first."""
-    statement = text("SELECT started_at, found_at, timeline, held FROM servers ORDER BY found_at DESC LIMIT 20")
-    return connection.execute(statement).mappings().all()
+    return connection.execute(_SERVERS).mappings().all()
+
+
+_DUE: Final = text("""
+SELECT count(*) FROM messages
+WHERE finished_at IS NULL AND status = ANY (:statuses) AND lane <> :test AND due_at <= now()
+""")
+
+
+def count_due(connection: Connection) -> int:
+    """Messages that would be dialled if somebody claimed now."""
+    return int(connection.execute(_DUE, {"statuses": sorted(WAITING), "test": Lane.TEST}).scalar_one())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, RowMapping, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,16 @@ def _statement(pattern: str, place: Place) -> str:
 def count_stale(connection: Connection, place: Place, header: bytes) -> int:
     """How many rows of *place* are sealed with another key than the one whose bytes begin with *header*."""
     return int(connection.execute(text(_statement(_COUNT, place)), {"header": header}).scalar_one())
+
+
+_NEWEST: Final = (
+    "SELECT {key} AS row, {column} AS sealed FROM {table} WHERE {column} <> '' ORDER BY {key} DESC LIMIT :limit"
+)
+
+
+def newest(connection: Connection, place: Place, limit: int) -> Sequence[RowMapping]:
+    """The last rows of *place* by their key: ``row``, ``sealed``."""
+    return connection.execute(text(_statement(_NEWEST, place)), {"limit": limit}).mappings().all()
 
 
 @dataclass(frozen=True, slots=True)

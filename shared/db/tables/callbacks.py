@@ -36,6 +36,15 @@ FEED_EVENTS: Final = Table(
     UniqueConstraint("provider_id", "sequence"),
 )
 
+FEED_LEAPS: Final = Table(
+    "feed_leaps",
+    METADATA,
+    Column("provider_id", Text, primary_key=True),
+    Column("after", BigInteger, primary_key=True),  # events go on behind up_to, and none is between
+    Column("up_to", BigInteger, nullable=False),
+    moment("at", stamped=True),
+)
+
 _OPEN_CALLBACK = f"state IN ({listed((CallbackState.DUE, CallbackState.SENDING))})"
 CALLBACKS: Final = Table(
     "callbacks",
