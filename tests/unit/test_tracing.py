@@ -9,8 +9,10 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from structlog.testing import capture_logs
 
+from ingress.traces import accepting
 from shared.spans import Tracer, exporting
 from shared.tracing import parent_of, tracer_of
+from workers.traces import calling_back, dialing
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +116,11 @@ def test_a_disabled_sdk_names_no_trace(monkeypatch):
     span.end({"ringpost.calls": 1})
 
     assert span.traceparent is None
+
+
+def test_without_a_tracer_each_step_is_what_it_is_without_traces():
+    step = object()
+
+    assert accepting(None)(step) is step
+    assert dialing(None, step, None) is step
+    assert calling_back(None, step) is step
