@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+import structlog
 
 from deploy.commands.console import BAD_NEWS, json_option, load_settings, note, print_json
 from deploy.commands.doctor import print_checks
@@ -27,10 +29,9 @@ def restore_check(context: click.Context, *, hold: bool, as_json: bool) -> None:
     """
     from deploy import restored
     from deploy.checks import check_database, failures
-    from shared.log import configure
     from shared.services import build_services
 
-    configure("text", "ERROR")  # to standard error
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # the answer alone goes to the other
     settings = load_settings()
     services = build_services(settings, application="ringpost-cli", pool_size=1)
     try:

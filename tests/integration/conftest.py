@@ -6,6 +6,7 @@ import itertools
 import psycopg2
 import pytest
 import redis
+import structlog
 from click.testing import CliRunner
 
 from deploy.cli import main
@@ -92,8 +93,11 @@ def ringpost(settings):
     """The command line, run in this process: ``ringpost("providers", "list", PORT="1")``."""
 
     def run(*arguments, answer="", **environment):
-        known = environment_of(settings) | environment
-        return CliRunner().invoke(main, arguments, input=answer, env=known)
+        known, logging = environment_of(settings) | environment, structlog.get_config()
+        try:
+            return CliRunner().invoke(main, arguments, input=answer, env=known)
+        finally:
+            structlog.configure(**logging)
 
     return run
 
