@@ -15,7 +15,8 @@ structlog.configure(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """By file, as those of a file share an ingress, a database, a browser."""
+    """By file, as those of a file share an ingress, a database, a browser; all of one running service together."""
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+            group = "deaths" if "running_stage" in item.fixturenames else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(group))

@@ -37,7 +37,6 @@ _USE: Final = 0.6
 _LOADS: Final = (10, 50, 200, 500, 1000, 3000)
 #: From the dial to the hang-up, where nothing else is known, in seconds.
 _CALL_S: Final = 30
-_DAYS: Final = 90
 _DAY_S: Final = 86400
 
 
@@ -71,7 +70,6 @@ def page(kept: Mapping[str, Any]) -> str:
         loads=[_needs(rate, figures) for rate in _LOADS],
         use=_USE,
         call_s=_CALL_S,
-        days=_DAYS,
         cores=cores,
         foreseen=cores * 1000 / (figures["burst.all_ms"] + figures["burst.generator_ms"]),
     )
@@ -83,7 +81,7 @@ def _needs(rate: int, figures: Mapping[str, float]) -> dict[str, Any]:
         "cores": [rate * figures[key] / 1000 / _USE for _, key, _ in _PARTS[:_PLANNED]],
         "lines": rate * _CALL_S,
         "log_mib": rate * figures["burst.wal_kib"] / 1024,
-        "disk_gib": rate * _DAY_S * _DAYS * figures["burst.stored_kib"] / 1024**2,
+        "day_gib": rate * _DAY_S * figures["burst.stored_kib"] / 1024**2,
     }
 
 

@@ -65,6 +65,10 @@ def redis_url(engines):
 @pytest.fixture
 def settings(database_url, redis_url, tmp_path):
     """Every required setting, the engines' URLs, and the rest as an operator would find it."""
+    return settings_in(tmp_path, database_url, redis_url)
+
+
+def settings_in(folder, database_url, redis_url):
     return Settings.load(
         _env_file=None,
         eight_x_eight_api_key="test-api-key",
@@ -72,7 +76,7 @@ def settings(database_url, redis_url, tmp_path):
         outbound_phone_number="+6531580001",
         webhook_auth_token="test-webhook-token",
         ringpost_data_key=base64.b64encode(bytes(range(32))).decode(),
-        ringpost_data_dir=tmp_path,
+        ringpost_data_dir=folder,
         database_url=database_url,
         redis_url=redis_url,
     )

@@ -12,11 +12,13 @@ import pytest
 
 from deploy.commands.providers import create_provider
 from tests.integration.balancers import NAMES, balancer, ingress, is_there, until
+from tests.integration.conftest import settings_in
 
 OURS, OTHERS = "127.0.0.2", "127.0.0.3"
 TOKEN = {"Authorization": "test-webhook-token"}
 SUMMARY = {"eventType": "SESSION_SUMMARY", "payload": {"sessionId": "s-1"}}
 SENDERS = 4
+METRICS_TOKEN = "0123456789abcdefghij"
 _numbers = itertools.count(1)
 
 pytestmark = pytest.mark.xdist_group("balancers")
@@ -27,6 +29,15 @@ def name(request):
     if not is_there(request.param):
         pytest.skip(f"{request.param} is not installed on this machine")
     return request.param
+
+
+@pytest.fixture(scope="module")
+def both(database_url, redis_url, tmp_path_factory):
+    """The ports of two ingress processes that tests leave as they are; 8x8's webhooks may come from one address."""
+    known = {"WEBHOOK_ALLOWED_IPS": OURS, "DASHBOARD_ENABLED": "true", "METRICS_TOKEN": METRICS_TOKEN}
+    settings = settings_in(tmp_path_factory.mktemp("both"), database_url, redis_url)
+    with ingress(settings, **known) as (first, _), ingress(settings, **known) as (second, _):
+        yield first, second
 
 
 @pytest.fixture
@@ -41,13 +52,9 @@ def call():
     return {"messageId": f"OTP{number}", "customerPhone": f"+659{1000000 + number}", "message": "Your code is 4711."}
 
 
-def test_the_sender_is_who_the_balancer_saw_whatever_it_claims(name, settings, tmp_path):
-    # 8x8's webhooks may come from one address: what the ingress takes for the sender's shows in whom it lets in.
-    with (
-        ingress(settings, WEBHOOK_ALLOWED_IPS=OURS) as (first, _),
-        ingress(settings, WEBHOOK_ALLOWED_IPS=OURS) as (second, _),
-        balancer(name, tmp_path, (first, second)) as client,
-    ):
+def test_the_sender_is_who_the_balancer_saw_whatever_it_claims(name, both, tmp_path):
+    # What the ingress takes for the sender's address shows in whose webhooks it lets in.
+    with balancer(name, tmp_path, both) as client:
         claims = [{}, {"X-Forwarded-For": OURS}, {"X-Forwarded-For": f"{OURS}, {OURS}"}, {"X-Forwarded-For": "8.8.8.8"}]
         told = {
             address: [
@@ -98,15 +105,10 @@ def test_while_postgres_is_away_webhooks_are_kept_and_everything_else_hears_of_i
     assert sum(len(file.read_text().splitlines()) for file in settings.spool_dir.iterdir()) == 4
 
 
-def test_the_dashboard_is_served_as_over_https_and_metrics_to_nobody(name, settings, database, tmp_path):
-    known = {"DASHBOARD_ENABLED": "true", "METRICS_TOKEN": "0123456789abcdefghij"}
-    with (
-        ingress(settings, **known) as (first, _),
-        ingress(settings, **known) as (second, _),
-        balancer(name, tmp_path, (first, second)) as client,
-    ):
+def test_the_dashboard_is_served_as_over_https_and_metrics_to_nobody(name, both, tmp_path):
+    with balancer(name, tmp_path, both) as client:
         forged = client.get("/dashboard/sign-in", headers={"X-Forwarded-Proto": "http"})
-        metrics = client.get("/metrics", headers={"Authorization": f"Bearer {known['METRICS_TOKEN']}"})
+        metrics = client.get("/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"})
 
     assert forged.status_code == 200
     assert "Strict-Transport-Security" in forged.headers  # said only where the browser's side is known to be https
@@ -114,13 +116,8 @@ def test_the_dashboard_is_served_as_over_https_and_metrics_to_nobody(name, setti
     assert "ringpost_" not in metrics.text
 
 
-def test_one_address_has_no_more_than_50_requests_at_once_but_8x8_s_webhooks_pass(name, settings, tmp_path):
-    with (
-        ingress(settings) as (first, _),
-        ingress(settings) as (second, _),
-        balancer(name, tmp_path, (first, second)) as client,
-        client.unfinished(50, OURS),
-    ):
+def test_one_address_has_no_more_than_50_requests_at_once_but_8x8_s_webhooks_pass(name, both, tmp_path):
+    with balancer(name, tmp_path, both) as client, client.unfinished(50, OURS):
         until(lambda: client.post("/api/make-call", OURS, json=call()).status_code == 429)
         theirs = client.post("/api/webhooks/vss", OURS, json=SUMMARY, headers=TOKEN)
         others = client.post("/api/make-call", OTHERS, json=call())
