@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,6 @@ from deploy.checks import Check, Grade, ok
 if TYPE_CHECKING:
     from shared.db.database import Database
     from shared.sealing import Sealer
-    from shared.services import Services
 
 #: A process that gave a sign of life so lately is at work, in seconds.
 _LATELY_S: Final = 30
@@ -21,19 +21,20 @@ _ANY_TIME_S: Final = 1e9
 
 _STOP = "Stop them: until everything old is held, each of them may dial it."
 _HOLD = (
-    "Before any worker starts: `ringpost restore-check --hold`. Then 8x8's log settles those that were dialled, and"
-    " `ringpost failover` releases or discards the others; none is dialled by itself."
+    "Before any process starts: `ringpost restore-check --hold`. Then `ringpost failover` releases or discards them;"
+    " none is dialled by itself."
 )
 _KEY = "Set RINGPOST_DATA_KEY, or RINGPOST_DATA_KEY_OLD, to the one that was in use when the backup was made."
 _AUDIT = "`ringpost audit` names the rows: the copy is not of one moment. Restore one that is (pg_basebackup, pg_dump)."
 
 
-def checks(services: Services) -> list[Check]:
-    """Every one; PostgreSQL must answer and have this version's schema."""
-    database = services.database
+def checks(database: Database, data_keys: Sequence[str]) -> list[Check]:
+    """Every one; PostgreSQL must answer and have this version's schema, and statements may take their time."""
+    from shared.sealing import Sealer
+
     return [
         _processes(database),
-        _data_key(database, services.sealer),
+        _data_key(database, Sealer(*data_keys)),
         _waiting(database),
         _held(database),
         _callbacks(database),
@@ -41,14 +42,17 @@ def checks(services: Services) -> list[Check]:
     ]
 
 
-def _processes(database: Database) -> Check:
+def at_work(database: Database) -> list[str]:
+    """What is done by processes that lately gave a sign of life, and where."""
     from shared.db.queries import processes
 
-    found = [row for row in database.run(processes.listed, alone=True) if row["silent_s"] < _LATELY_S]
-    if not found:
-        return ok("processes", "none is at work")
-    told = ", ".join(sorted({f"{row['work']} on {row['host']}" for row in found}))
-    return Check("processes", Grade.WARNING, f"at work: {told}", _STOP)
+    rows = database.run(processes.listed, alone=True)
+    return sorted({f"{row['work']} on {row['host']}" for row in rows if row["silent_s"] < _LATELY_S})
+
+
+def _processes(database: Database) -> Check:
+    found = at_work(database)
+    return Check("processes", Grade.WARNING, ", ".join(found), _STOP) if found else ok("processes", "none is at work")
 
 
 def _data_key(database: Database, sealer: Sealer) -> Check:
@@ -69,17 +73,14 @@ def _data_key(database: Database, sealer: Sealer) -> Check:
 
 
 def _waiting(database: Database) -> Check:
-    from shared.db.queries import failover
+    from shared.db.queries import restored
 
-    due = database.run(failover.count_due, alone=True)
-    if due:
-        return Check(
-            "waiting messages",
-            Grade.FAILURE,
-            f"{due} are due; whether they were dialled after the backup, it does not know",
-            _HOLD,
-        )
-    return ok("waiting messages", "none is due")
+    due = database.run(restored.count_due, alone=True)
+    if not due:
+        return ok("waiting messages", "none")
+    if at_work(database):
+        return ok("waiting messages", f"{due}, of processes at work")
+    return Check("waiting messages", Grade.FAILURE, f"{due}, which may have been dialled after the backup", _HOLD)
 
 
 def _held(database: Database) -> Check:
@@ -96,7 +97,7 @@ def _callbacks(database: Database) -> Check:
     from shared.db import reports
 
     due = sum(row["callbacks"] for row in database.run(reports.callback_states) if row["state"] != "parked")
-    return ok("callbacks", f"{due} are due; those sent after the backup come again under the same webhook-id")
+    return ok("callbacks", f"{due} are due, some for the second time")
 
 
 def _conservation(database: Database) -> Check:

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection
 
-from shared.db.queries import failover, moves
+from shared.db.queries import failover, moves, restored
 from shared.lifecycle import WAITING, Event, Move, Status
 from shared.reasons import Reason
 from shared.services import Services, timing_of
@@ -32,12 +32,13 @@ def check_in(services: Services) -> None:
     if is_known or services.database.run(failover.greet, alone=True):
         return
     before = None
-    if services.database.run(failover.is_copy, alone=True):
-        services.database.run(failover.leap, alone=True)
-        before = found_at
+    if services.database.run(restored.is_copy, alone=True):
+        before = services.database.run(restored.since_when)
+        if before is None:
+            return  # another one was quicker, and what came since is new
     held = 0
     if before or services.settings.hold_after_failover:
-        held = sum(_hold_all(services, status, found_at, before) for status in WAITING)
+        held = sum(_hold_all(services, status, before or found_at, before) for status in WAITING)
     timeline = services.database.run(lambda connection: failover.accept(connection, held), alone=True)
     log.critical("database_history_lost", timeline=timeline, messages_held=held)
 

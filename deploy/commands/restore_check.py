@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import click
 import structlog
 
-from deploy.commands.console import BAD_NEWS, json_option, load_settings, note, print_json
+from deploy.commands.console import BAD_NEWS, Problem, json_option, load_settings, note, open_database, print_json
 from deploy.commands.doctor import print_checks
 
 if TYPE_CHECKING:
-    from shared.services import Services
+    from shared.db.database import Database
+    from shared.settings import Settings
 
 
 @click.command("restore-check")
@@ -27,21 +28,17 @@ def restore_check(context: click.Context, *, hold: bool, as_json: bool) -> None:
     A backup shows messages as waiting that were dialled since it was made. Run this with --hold before any worker is
     started, and again without it to see that all is well. Exit code 1 if a check fails; each says what to do about it.
     """
-    from deploy import restored
     from deploy.checks import check_database, failures
-    from shared.services import build_services
+    from deploy.restored import checks
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # the answer alone goes to the other
     settings = load_settings()
-    services = build_services(settings, application="ringpost-cli", pool_size=1)
-    try:
-        found = check_database(services.database)
+    with open_database(settings) as database:
+        found = check_database(database)
         if not failures(found):
             if hold:
-                _hold(services)
-            found += restored.checks(services)
-    finally:
-        services.close()
+                _hold(settings, database)
+            found += checks(database, settings.data_keys)
     failed = failures(found)
     if as_json:
         print_json({"ok": not failed, "checks": [asdict(check) for check in found]})
@@ -50,13 +47,21 @@ def restore_check(context: click.Context, *, hold: bool, as_json: bool) -> None:
     context.exit(BAD_NEWS if failed else 0)
 
 
-def _hold(services: Services) -> None:
-    """A kill after the first line leaves it to the workers, which hold before they claim."""
-    from shared.db.queries import failover as queries
+def _hold(settings: Settings, database: Database) -> None:
+    """A kill after the declaration leaves the rest to the workers, which hold before they claim."""
+    from deploy.restored import at_work
+    from shared.db.queries import restored
+    from shared.services import build_services
     from workers import failover
 
-    due = services.database.run(queries.count_due, alone=True)
-    services.database.run(queries.declare_restored, alone=True)
-    failover.check_in(services)
-    left = services.database.run(queries.count_due, alone=True)
-    services.database.run(lambda c: note(c, "failover.restored", "all that waited", {"due": left}, before={"due": due}))
+    if busy := at_work(database):
+        raise Problem(f"at work: {', '.join(busy)}; stop them first, or what they take now is held, too")
+    with database.transaction() as connection:
+        due = restored.count_due(connection)
+        restored.declare_restored(connection)
+        note(connection, "failover.restored", "all that waits is held", before={"due": due})
+    services = build_services(settings, application="ringpost-cli", pool_size=1)
+    try:
+        failover.check_in(services)
+    finally:
+        services.close()

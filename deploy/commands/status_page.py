@@ -52,11 +52,15 @@ def _speed(state: Mapping[str, Any]) -> RenderableType:
                 row["messages"],
                 None if row["hit_rate"] is None else f"{row['hit_rate']:.1%}",
                 *(age(row[name]) for name in ("dial_p50_s", "dial_p95_s", "answer_p50_s", "answer_p95_s")),
-                age(slack.get(row["lane"])),
+                _left(slack.get(row["lane"])),
             )
             for row in state["lately"]
         ],
     )
+
+
+def _left(slack_s: float | None) -> str:
+    return "passed" if slack_s is not None and slack_s < 0 else age(slack_s)
 
 
 def _lanes(state: Mapping[str, Any]) -> RenderableType:

@@ -22,7 +22,7 @@ _MOMENT: Final = text("SELECT now()")
 
 
 def moment(connection: Connection) -> datetime:
-    """When the transaction began, by PostgreSQL's clock: all that it reads is of this moment."""
+    """When the transaction began, by PostgreSQL's clock."""
     began: datetime = connection.execute(_MOMENT).scalar_one()
     return began
 

@@ -27,7 +27,7 @@ def present(
     Everything that is known of the present.
 
     Args:
-        connection: A transaction, which sees all of it at one moment.
+        connection: In a transaction.
         settings: Of this process.
         vitals: Of :mod:`shared.vitals`.
         redis: Whether it is ``reachable``, and more.

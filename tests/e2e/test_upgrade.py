@@ -72,6 +72,8 @@ class UpgradeStage(Stage):
         """Let every process end after its work, and start those of that release; None: this one's."""
         self.release = release
         self.restart()
+        for name in fleet.commands():
+            assert Path(f"/proc/{self.pid(name)}/cwd").resolve() == (release or fleet.PROJECT).resolve()
 
     def head(self, folder):
         """The newest revision of a release."""
@@ -96,6 +98,7 @@ class Traffic:
     def __init__(self, stage, name):
         self.stage, self.names = stage, [f"{name}-{number}" for number in range(MESSAGES)]
         self.numbers = {one: stage.new_number() for one in self.names}
+        self.sent = self.refused = 0
         self._thread = threading.Thread(target=self._send)
 
     def __enter__(self):
@@ -107,7 +110,13 @@ class Traffic:
 
     def _send(self):
         for name, number in self.numbers.items():
-            wait_until(lambda n=name, p=number: self.stage.request(n, p).status_code == 200, STARTING)
+            wait_until(lambda n=name, p=number: self._is_taken(n, p), STARTING)
+            self.sent += 1
+
+    def _is_taken(self, name, number):
+        is_taken = self.stage.request(name, number).status_code == 200
+        self.refused += not is_taken
+        return is_taken
 
     def check(self):
         """Each was called once, and told delivered."""
@@ -133,6 +142,7 @@ def test_each_release_works_on_the_others_schema_or_waits_for_its_own(tmp_path, 
         stage.downgrade(stage.head(older))
         not_ready = wait_until(lambda: stage.ready().status_code == 503 and stage.ready().json(), what="not ready")
         with Traffic(stage, "reverse") as reverse:
+            wait_until(lambda: reverse.sent > MESSAGES // 2 or reverse.refused, what="traffic on the older schema")
             migrate(stage.database)
         stage.await_ready(STARTING)
         reverse.check()

@@ -6,8 +6,7 @@ may have been dialled. It is *held*: `dial_unknown` with the reason `history_los
 the attempt that the lost claim would have written, whose id follows from the message's: 8x8's summary or log export, or
 the worker that is still at it, then settles it like any other doubt.
 
-A copy that was restored lacks more: everything since it was made. A dump in another cluster shows it by the server's
-identity, a file-level copy in its old place by nothing, so that an operator tells of it: :func:`declare_restored`.
+A copy that was restored lacks more: see :mod:`shared.db.queries.restored`.
 
 :func:`held` tells what is held and since when, :func:`release` lets it be dialled, :func:`discard` gives it up.
 """
@@ -17,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, text
 from sqlalchemy.exc import DBAPIError
@@ -27,7 +26,7 @@ from shared.db.prepared import Prepared
 from shared.db.queries import moves
 from shared.db.queries.daily_calls import ALL, CALLS, TODAY
 from shared.db.queries.dial import MAYBE_ACCEPTED
-from shared.lifecycle import WAITING, Event, Lane, Move, Status
+from shared.lifecycle import Event, Lane, Move, Status
 from shared.reasons import Reason
 from shared.voice_api.codes import Disposition
 
@@ -48,7 +47,8 @@ WITH this AS {identity}, last AS (
   INSERT INTO servers (started_at, system_identifier, timeline)
   SELECT pg_postmaster_start_time(), t.system_identifier, t.timeline FROM this t
   WHERE NOT EXISTS (SELECT FROM last l
-    WHERE l.system_identifier <> t.system_identifier OR l.timeline <> t.timeline)
+    WHERE l.system_identifier = 0 OR l.system_identifier <> t.system_identifier
+      OR l.timeline <> t.timeline)
   ON CONFLICT DO NOTHING RETURNING 1
 )
 SELECT EXISTS (SELECT FROM written) OR {known}
@@ -62,54 +62,18 @@ def greet(connection: Connection) -> bool:
     Args:
         connection: On which each statement commits by itself.
     """
+    return bool(asked(connection, _GREET))
+
+
+def asked(connection: Connection, pattern: str, **values: object) -> Any:
+    """The only value of a statement about this server's identity; each statement commits by itself."""
     try:
-        return bool(connection.execute(text(_GREET.format(identity=_IDENTITY, known=KNOWN))).scalar())
+        return connection.execute(text(pattern.format(identity=_IDENTITY, known=KNOWN)), values).scalar()
     except DBAPIError as error:
         if sql_state(error) not in _UNTOLD_STATES:
             raise
     # A service that hides its log keeps one copy of it under all of its servers: there is no tail to lose.
-    return bool(connection.execute(text(_GREET.format(identity=_UNTOLD, known=KNOWN))).scalar())
-
-
-_IS_COPY: Final = text(f"""
-SELECT l.system_identifier <> t.system_identifier FROM {_IDENTITY} t, (
-  SELECT system_identifier FROM servers ORDER BY found_at DESC, started_at DESC LIMIT 1) l
-""")
-
-
-def is_copy(connection: Connection) -> bool:
-    """Whether a server that :func:`greet` did not know holds what another one wrote: a backup, and no standby."""
-    return bool(connection.execute(_IS_COPY).scalar())
-
-
-# No server has the identity 0, so this one is not the last, whichever it is.
-_RESTORED: Final = text("""
-WITH unknown AS (DELETE FROM servers WHERE started_at = pg_postmaster_start_time())
-INSERT INTO servers (started_at, system_identifier, timeline) VALUES ('epoch', 0, 0)
-ON CONFLICT (started_at) DO UPDATE SET found_at = now()
-""")
-
-
-def declare_restored(connection: Connection) -> None:
-    """Whatever the server says of itself, it holds a copy: nobody claims before all that waits is held."""
-    connection.execute(_RESTORED)
-
-
-_LEAP: Final = text("""
-WITH ahead AS (UPDATE providers SET last_sequence = last_sequence + :by RETURNING provider_id, last_sequence)
-INSERT INTO feed_leaps (provider_id, after, up_to) SELECT provider_id, last_sequence - :by, last_sequence FROM ahead
-""")
-#: Events that no provider had in the time since a backup.
-LEAP: Final = 1_000_000
-
-
-def leap(connection: Connection) -> None:
-    """
-    Let each provider's next event have a number that no event had.
-
-    Providers were told events that a restored copy lacks, and pass over any that does not come after those.
-    """
-    connection.execute(_LEAP, {"by": LEAP})
+    return connection.execute(text(pattern.format(identity=_UNTOLD, known=KNOWN)), values).scalar()
 
 
 _KNOWN: Final = text(f"SELECT {KNOWN} AS is_known, clock_timestamp() AS now")
@@ -138,17 +102,24 @@ class Held:
 
 # Accepted before the last commit that the standby was given; one that was given none has nothing newer than its start.
 # In a copy everything is old that was there as it was found.
-# What is due later was not dialled in any tail. A claim in the tail may have happened until the server was found.
+# What is due later was not dialled in any tail, unless an operator let it go in that: whoever lifts a cap or a stop
+# makes due what was due later. In a copy that may be true of all that is queued. A claim in the tail may have happened
+# until the server was found.
 # The counts of the day are as old as the rest: each held message is counted as the call that it may have been.
+_DUE_THEN: Final = f"""
+due_at <= :found_at OR reason IN ('{Reason.DAILY_CAP}', '{Reason.DIALING_STOPPED}')
+OR :before IS NOT NULL AND status = '{Status.QUEUED}'
+"""
 _HOLD: Final = Prepared(
     f"""
 WITH due AS (
   SELECT id FROM messages
-  WHERE finished_at IS NULL AND status = :status AND lane <> '{Lane.TEST}' AND due_at <= :found_at
+  WHERE finished_at IS NULL AND status = :status AND lane <> '{Lane.TEST}' AND ({_DUE_THEN})
     AND created_at <= COALESCE(:before, pg_last_xact_replay_timestamp(), pg_postmaster_start_time())
   ORDER BY due_at LIMIT :page FOR NO KEY UPDATE
 ), numbered AS (
   UPDATE messages m SET attempt = m.attempt + 1, session_id = NULL,
+    redial_unknown = m.redial_unknown AND :before IS NULL,  -- 8x8's log is asked about the present alone
     attempt_id = 'att_' || substr(m.id, 5) || '_' || (m.attempt + 1)
   FROM due d WHERE m.id = d.id
   RETURNING m.*, LEAST(m.deadline, now() + interval '90 seconds') AS valid_until
@@ -200,17 +171,20 @@ def hold(
     return [Held(**row._asdict()) for row in _HOLD(connection, status=status, **known)]
 
 
-_ACCEPT: Final = """
-INSERT INTO servers (started_at, system_identifier, timeline, held)
-SELECT pg_postmaster_start_time(), t.system_identifier, t.timeline, :held FROM {identity} t
+#: Behind every other row, whatever the clocks of the hosts were that wrote them.
+NEWEST: Final = "GREATEST(clock_timestamp(), (SELECT max(found_at) + interval '1 us' FROM servers))"
+_ACCEPT: Final = f"""
+INSERT INTO servers (started_at, system_identifier, timeline, held, found_at)
+SELECT pg_postmaster_start_time(), t.system_identifier, t.timeline, :held, {NEWEST} FROM {{identity}} t
 ON CONFLICT (started_at) DO UPDATE SET held = servers.held + excluded.held
 RETURNING timeline
 """
 
 
-def accept(connection: Connection, held: int) -> int:
-    """Claims may go on: all that this server may have forgotten is held. Its timeline."""
-    return int(connection.execute(text(_ACCEPT.format(identity=_IDENTITY)), {"held": held}).scalar_one())
+def accept(connection: Connection, held: int) -> int | None:
+    """Claims may go on: all that this server may have forgotten is held. Its timeline, if it tells."""
+    timeline: int | None = asked(connection, _ACCEPT, held=held)
+    return timeline
 
 
 _IS_HELD: Final = f"m.finished_at IS NULL AND m.status = 'dial_unknown' AND m.reason = '{Reason.HISTORY_LOST}'"
@@ -279,14 +253,3 @@ SELECT started_at, found_at, timeline, held FROM servers WHERE started_at > 'epo
 def servers(connection: Connection) -> Sequence[RowMapping]:
     """The servers that held this database, the newest first."""
     return connection.execute(_SERVERS).mappings().all()
-
-
-_DUE: Final = text("""
-SELECT count(*) FROM messages
-WHERE finished_at IS NULL AND status = ANY (:statuses) AND lane <> :test AND due_at <= now()
-""")
-
-
-def count_due(connection: Connection) -> int:
-    """Messages that would be dialled if somebody claimed now."""
-    return int(connection.execute(_DUE, {"statuses": sorted(WAITING), "test": Lane.TEST}).scalar_one())

@@ -29,7 +29,8 @@ WITH looked AS MATERIALIZED (
   FROM feed_events f LEFT JOIN messages m ON m.id = f.message_id
   WHERE f.provider_id = :provider_id AND f.sequence > :after ORDER BY f.sequence LIMIT :scanned
 )
-SELECT p.purged_sequence, p.last_sequence, (SELECT max(sequence) FROM looked) AS looked, l.*
+SELECT p.purged_sequence, p.last_sequence,
+  (SELECT CASE WHEN count(*) < :scanned THEN p.last_sequence ELSE max(sequence) END FROM looked) AS looked, l.*
 FROM providers p LEFT JOIN looked l ON NOT :tests_only OR l.lane = '{Lane.TEST}'
 WHERE p.provider_id = :provider_id ORDER BY l.sequence LIMIT :wanted
 """,
