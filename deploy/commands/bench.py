@@ -33,7 +33,7 @@ def bench(quick: bool, only: Sequence[str], results: Path | None, as_json: bool)
     """
     Measure Ringpost on this machine and hold it against its goals.
 
-    Starts engines and processes of its own, takes up to 20 minutes, prints ratios with the absolute figures beside
+    Starts engines and processes of its own, takes 20 minutes or more, prints ratios with the absolute figures beside
     them, and writes results.md with plots, and of a whole run capacity.md. A missed goal is reported, and is no error.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
