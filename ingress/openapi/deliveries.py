@@ -24,7 +24,12 @@ class FeedEvent(Told):
 
     type: str
     timestamp: datetime
-    sequence: Annotated[int, Field(ge=1, description="Counts your events without gaps.")]
+    sequence: Annotated[
+        int,
+        Field(
+            ge=1, description="Counts your events without gaps; it leaps once if the service is restored from a backup."
+        ),
+    ]
     data: FeedData
 
 
