@@ -6,8 +6,7 @@ from deploy.bench import programme
 from deploy.bench.goals import GOALS
 from deploy.bench.result import by_key
 
-# One group: two workers that share these tests would each start a stage and its rival.
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleets")]
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")

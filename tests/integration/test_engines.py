@@ -21,9 +21,6 @@ from deploy.engines import EngineError, Engines, Home, Postgres, Source, Valkey,
 from deploy.engines.home import SOCKET_PATH_LIMIT
 from tests.integration.vanishing import all_vanish, is_gone
 
-# One group: two workers that share these tests would each make the clusters that they use in turn.
-pytestmark = pytest.mark.xdist_group("fleets")
-
 is_root = os.geteuid() == 0
 only_root = pytest.mark.skipif(not is_root, reason="only root has to become somebody else")
 

@@ -14,9 +14,6 @@ from tests.integration.promotion import Standby
 from tests.integration.worker_stage import staged
 from workers import failover
 
-# One group: two workers that share these tests would each start engines.
-pytestmark = pytest.mark.xdist_group("fleets")
-
 
 @pytest.fixture(scope="module")
 def own_engines(tmp_path_factory):

@@ -12,9 +12,6 @@ from shared.db.queries import feed, restored
 from tests.integration.own_engines import migrated_engines
 from tests.integration.worker_stage import PROVIDER, staged
 
-# One group: two workers that share these tests would each start engines.
-pytestmark = pytest.mark.xdist_group("fleets")
-
 
 @pytest.fixture(scope="module")
 def own_engines(tmp_path_factory):
