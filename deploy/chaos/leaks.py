@@ -86,7 +86,7 @@ def search(stage: Stage, needles: Needles, watch: Watch, spared: Iterable[Path] 
         **{f"PostgreSQL, {name}": partial(_rows, url, [name]) for name in _tables(url)},
         "GET /metrics": lambda: [metrics(stage)],
         **{f"ringpost {' '.join(words)}": partial(_told, stage, words) for words in _COMMANDS},
-        **{name: partial(iter, seen) for name, seen in watch.seen.items()},
+        **{name: partial(iter, seen.copy()) for name, seen in watch.seen.items()},  # it goes on looking
     }
     read = ((place, piece) for place, pieces in places.items() for piece in pieces())
     kept = ((f"Redis, {kind}", value) for kind, value in redis_values(stage.engines.redis_url))

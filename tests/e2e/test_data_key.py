@@ -1,6 +1,5 @@
 """Drill: the data key is replaced by two restarts of everything, while messages wait and are called."""
 
-import base64
 import os
 from datetime import UTC, datetime, timedelta
 
@@ -24,7 +23,7 @@ def stage(tmp_path):
 
 
 def test_what_waits_under_the_old_key_is_called_under_the_new_one_alone(stage):
-    old, new = stage.environment["RINGPOST_DATA_KEY"], base64.b64encode(os.urandom(32)).decode()
+    old, new = stage.environment["RINGPOST_DATA_KEY"], stage.ringpost("keys", "new-data").stdout.strip()
     numbers = {name: stage.new_number() for name in ("waits", "between", "after")}
     far = datetime.now(UTC) + timedelta(hours=1)
     waiting = stage.submit("waits", numbers["waits"], type="alert", scheduledAt=far.isoformat(timespec="seconds"))
