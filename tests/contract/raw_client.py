@@ -23,8 +23,20 @@ async def read_answer(reader, method):
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
     status = int(first.split()[1])
+    if "chunked" in headers.get("transfer-encoding", "") and method != "HEAD":
+        return status, headers, await _read_chunks(reader)
     size = 0 if method == "HEAD" or status in _NO_BODY else int(headers.get("content-length", 0))
     return status, headers, await asyncio.wait_for(reader.readexactly(size), PATIENCE)
+
+
+async def _read_chunks(reader):
+    body = b""
+    while True:
+        size = int(await asyncio.wait_for(reader.readuntil(b"\r\n"), PATIENCE), 16)
+        piece = await asyncio.wait_for(reader.readexactly(size + 2), PATIENCE)
+        body += piece[:size]
+        if not size:
+            return body
 
 
 class Line:

@@ -278,17 +278,18 @@ def test_many_are_purged_beside_the_claim(stage):
     stage.database.run(lambda c: bulk.fill_waiting(c, PROVIDER, "otp", 1, 200))
     services = stage.new_services(retention_days=0)
     alone = claims(stage, CLAIMS)
-    began = time.monotonic()
-    buried = purge_once(services)["buried"]
-    took_s = time.monotonic() - began
-    stage.execute("SET LOCAL statement_timeout = 0; UPDATE past_messages SET buried_at = now() - interval '11 seconds'")
     with ThreadPoolExecutor(1) as pool:
         began = time.monotonic()
         purging = pool.submit(purge_once, services)
         meanwhile = claims(stage, CLAIMS)
-        deleted = purging.result()["messages"]
+        done = [purging.result()]
+        took_s = time.monotonic() - began
+    # So many take longer than a grave has to lie, so that most of them went at once.
+    stage.execute("SET LOCAL statement_timeout = 0; UPDATE past_messages SET buried_at = now() - interval '11 seconds'")
+    done.append(purge_once(services))
+    buried, deleted = (sum(one[part] for one in done) for part in ("buried", "messages"))
     sys.stdout.write(
-        f"{buried} buried, {buried / took_s:.0f}/s; {deleted} deleted, {deleted / (time.monotonic() - began):.0f}/s;"
+        f"{buried} buried and {done[0]['messages']} of them deleted in {took_s:.0f} s, {buried / took_s:.0f}/s;"
         f" a claim of 64 took {alone[len(alone) // 2]:.1f} ms alone, {meanwhile[len(meanwhile) // 2]:.1f} beside it"
         f" (longest {alone[-1]:.1f}, {meanwhile[-1]:.1f})\n"
     )
