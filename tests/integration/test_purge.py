@@ -285,7 +285,7 @@ def test_many_are_purged_beside_the_claim(stage):
         done = [purging.result()]
         took_s = time.monotonic() - began
     # So many take longer than a grave has to lie, so that most of them went at once.
-    stage.execute("SET LOCAL statement_timeout = 0; UPDATE past_messages SET buried_at = now() - interval '11 seconds'")
+    stage.execute("UPDATE past_messages SET buried_at = now() - interval '11 seconds' WHERE buried_at IS NOT NULL")
     done.append(purge_once(services))
     buried, deleted = (sum(one[part] for one in done) for part in ("buried", "messages"))
     sys.stdout.write(
