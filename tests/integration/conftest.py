@@ -21,6 +21,7 @@ from shared.ids import new_id
 from shared.lifecycle import Event, Lane, Move
 from shared.settings import Settings
 from tests.integration.emptying import empty
+from tests.integration.own_engines import migrated_engines
 
 _TEMPLATE = "ringpost_migrated"
 _numbers = itertools.count(1)
@@ -43,10 +44,25 @@ def migrated_template(engines):
 
 
 @pytest.fixture(scope="module")
-def database_url(engines, migrated_template):
+def own_engines(tmp_path_factory):
+    """Engines that a module's tests may stop and replace: it says ``OWN_ENGINES = True``."""
+    with migrated_engines(tmp_path_factory.mktemp("own")) as engines:
+        yield engines
+
+
+def _has_own(request):
+    return getattr(request.module, "OWN_ENGINES", False)
+
+
+@pytest.fixture(scope="module")
+def database_url(request):
     """A fresh migrated database, one for each test module; it is dropped with whoever still uses it."""
+    if _has_own(request):
+        yield request.getfixturevalue("own_engines").database_url
+        return
+    engines, template = request.getfixturevalue("engines"), request.getfixturevalue("migrated_template")
     name = f"module_{next(_numbers)}"
-    yield engines.postgres.create_database(name, template=migrated_template)
+    yield engines.postgres.create_database(name, template=template)
     connection = psycopg2.connect(engines.postgres.url("postgres"))
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -55,8 +71,9 @@ def database_url(engines, migrated_template):
 
 
 @pytest.fixture(scope="module")
-def redis_url(engines):
+def redis_url(request):
     """An empty Valkey, one for each test module."""
+    engines = request.getfixturevalue("own_engines" if _has_own(request) else "engines")
     with redis.Redis.from_url(engines.redis_url) as client:
         client.flushall()
     return engines.redis_url

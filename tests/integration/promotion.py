@@ -5,18 +5,23 @@ import shutil
 import psycopg2
 
 
+def copied(postgres, copy):
+    """The folder of a stopped PostgreSQL once more, with the same owner."""
+    shutil.copytree(postgres._home.postgres, copy, symlinks=True)
+    owner = postgres._home.postgres.stat()
+    for path in (copy, *copy.rglob("*")):
+        shutil.chown(path, owner.st_uid, owner.st_gid)
+    return copy
+
+
 class Standby:
     """What a standby had been given when it was made; promoting it loses whatever was committed since."""
 
     def __init__(self, engines, folder):
         self._postgres = engines.postgres
         self._data = engines.postgres._home.postgres
-        self._copy = folder / "standby"
         self._postgres.stop()
-        shutil.copytree(self._data, self._copy, symlinks=True)
-        owner = self._data.stat()
-        for path in (self._copy, *self._copy.rglob("*")):
-            shutil.chown(path, owner.st_uid, owner.st_gid)
+        self._copy = copied(self._postgres, folder / "standby")
         self._postgres.start()
 
     def promote(self):

@@ -94,6 +94,9 @@ class PretendDisk:
         postgres.kill()
 
 
+OWN_ENGINES = True
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """On a small file system where this user may mount one."""
@@ -110,16 +113,6 @@ def folder(tmp_path_factory):
 def own_engines(folder):
     with migrated_engines(folder) as engines:
         yield engines
-
-
-@pytest.fixture(scope="module")
-def database_url(own_engines):
-    return own_engines.database_url
-
-
-@pytest.fixture(scope="module")
-def redis_url(own_engines):
-    return own_engines.redis_url
 
 
 @pytest.fixture

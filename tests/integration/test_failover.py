@@ -9,27 +9,11 @@ import structlog
 from deploy.chaos import standby as streaming
 from shared.db.queries import failover as queries
 from shared.lifecycle import FINALS, Lane, Status
-from tests.integration.own_engines import migrated_engines
 from tests.integration.promotion import Standby
 from tests.integration.worker_stage import staged
 from workers import failover
 
-
-@pytest.fixture(scope="module")
-def own_engines(tmp_path_factory):
-    """Engines that these tests may stop and replace."""
-    with migrated_engines(tmp_path_factory.mktemp("promoted")) as engines:
-        yield engines
-
-
-@pytest.fixture(scope="module")
-def database_url(own_engines):
-    return own_engines.database_url
-
-
-@pytest.fixture(scope="module")
-def redis_url(own_engines):
-    return own_engines.redis_url
+OWN_ENGINES = True
 
 
 @pytest.fixture

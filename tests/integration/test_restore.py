@@ -9,25 +9,10 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from shared.db.queries import feed, restored
-from tests.integration.own_engines import migrated_engines
+from tests.integration.promotion import copied
 from tests.integration.worker_stage import PROVIDER, staged
 
-
-@pytest.fixture(scope="module")
-def own_engines(tmp_path_factory):
-    """Engines that these tests may stop and replace."""
-    with migrated_engines(tmp_path_factory.mktemp("restored")) as engines:
-        yield engines
-
-
-@pytest.fixture(scope="module")
-def database_url(own_engines):
-    return own_engines.database_url
-
-
-@pytest.fixture(scope="module")
-def redis_url(own_engines):
-    return own_engines.redis_url
+OWN_ENGINES = True
 
 
 @pytest.fixture
@@ -43,13 +28,10 @@ def backup(own_engines, stage, tmp_path):
     """Copies PostgreSQL's folder now; what it returns puts the copy into the folder's place."""
 
     def take():
-        postgres, copy = own_engines.postgres, tmp_path / "backup"
+        postgres = own_engines.postgres
         data = postgres._home.postgres
         postgres.stop()
-        shutil.copytree(data, copy, symlinks=True)
-        owner = data.stat()
-        for path in (copy, *copy.rglob("*")):
-            shutil.chown(path, owner.st_uid, owner.st_gid)
+        copy = copied(postgres, tmp_path / "backup")
         postgres.start()
         stage.database.close()
 
