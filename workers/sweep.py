@@ -28,6 +28,7 @@ from shared.settings import Settings
 from shared.verdict import Dialed, Timing, doubt_due
 from workers import failover, sweep_stops
 from workers.ask_log_export import keep_asking
+from workers.partitions import keep_partitions
 from workers.purge import keep_purging
 from workers.record_figures import keep_recording
 from workers.refresh_voices import keep_fresh
@@ -52,6 +53,7 @@ _BESIDE: Final[dict[str, Callable[[Services, threading.Event], None]]] = {
     "voices": keep_fresh,
     "ends": keep_tallying,
     "log-exports": keep_asking,
+    "partitions": keep_partitions,
     "purge": keep_purging,
     "figures": keep_recording,
 }

@@ -6,6 +6,7 @@ _USED = text("""
 SELECT c.relname FROM pg_class c
 WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY (:names) AND (
   pg_relation_size(c.oid) > 0
+  OR EXISTS (SELECT FROM pg_partition_tree(c.oid) p WHERE pg_relation_size(p.relid) > 0)
   OR EXISTS (
     SELECT FROM pg_depend d JOIN pg_sequence s ON s.seqrelid = d.objid
     WHERE d.refobjid = c.oid AND pg_sequence_last_value(s.seqrelid) IS NOT NULL

@@ -67,6 +67,7 @@ CALLBACKS: Final = Table(
     Index("callbacks_parked_idx", "finished_at", postgresql_where=text("state = 'parked'")),
 )
 
+#: In partitions by time, which callbacks' ids begin with: ``shared/db/queries/partitions.py``.
 DELIVERY_ATTEMPTS: Final = Table(
     "delivery_attempts",
     METADATA,
@@ -77,4 +78,5 @@ DELIVERY_ATTEMPTS: Final = Table(
     Column("http_status", Integer),
     words("error", required=False),
     words("reply", required=False),  # the first KiB, for the provider's eyes only
+    postgresql_partition_by="RANGE (callback_id)",
 )

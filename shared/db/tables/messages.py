@@ -143,12 +143,13 @@ DIAL_ATTEMPTS: Final = Table(
     postgresql_with={"fillfactor": "50"},
 )
 
+#: In partitions by time, which attempts' ids begin with: ``shared/db/queries/partitions.py``.
 CALL_LEGS: Final = Table(
     "call_legs",
     METADATA,
+    Column("attempt_id", Text, primary_key=True),
     Column("session_id", Text, primary_key=True),
     Column("leg", Text, primary_key=True),
-    Column("attempt_id", Text, nullable=False, index=True),
     words("call_id", required=False),
     words("direction", required=False),
     words("call_status", required=False),
@@ -162,6 +163,7 @@ CALL_LEGS: Final = Table(
     Column("mos", Double),
     Column("packet_loss_rate", Double),
     Column("jitter_ms", Double),
+    postgresql_partition_by="RANGE (attempt_id)",
 )
 
 WEBHOOK_INBOX: Final = Table(
