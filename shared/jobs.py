@@ -61,6 +61,7 @@ class Doorbell:
     def __init__(self, broker: WakeUpBroker) -> None:
         self._broker = broker
         self._breaker = pybreaker.CircuitBreaker(fail_max=1, reset_timeout=_RETRY_S, throw_new_error_on_trip=False)
+        self._messages: dict[Job, dramatiq.Message[None]] = {}
         self._wanted: dict[Job, None] = {}
         self._not_before: dict[Job, float] = {}
         self._changed = threading.Condition(threading.Lock())
@@ -107,7 +108,8 @@ class Doorbell:
         started = time.monotonic()
         try:
             failpoints.hit("ring.before_send")
-            was_needed = self._breaker.call(self._broker.ring, message_of(job))
+            message = self._messages.get(job) or self._messages.setdefault(job, message_of(job))
+            was_needed = self._breaker.call(self._broker.ring, message)
             failpoints.hit("ring.after_send")
             self.rung += was_needed
             self._not_before[job] = time.monotonic() + _PAUSES_S[not was_needed]

@@ -18,6 +18,7 @@ class Rest:
 
     row_s: float  # seconds of rest for each row of the last batch
     longest_s: float
+    most: int  # rows in a batch: one that is full gains nothing by a rest
     rows: int = 0  # of the last batch
     _until: float = 0.0
 
@@ -26,6 +27,10 @@ class Rest:
         return max(0.0, self._until - time.monotonic())
 
     def after(self, rows: int, started_at: float) -> None:
-        """A batch of *rows*, begun at *started_at* on the monotonic clock, is done; a lone row asks for no rest."""
+        """
+        A batch of *rows*, begun at *started_at* on the monotonic clock, is done.
+
+        A lone row asks for no rest, nor do as many as may be.
+        """
         self.rows = rows
-        self._until = started_at + min(self.longest_s, self.row_s * rows) if rows > 1 else 0.0
+        self._until = started_at + min(self.longest_s, self.row_s * rows) if 1 < rows < self.most else 0.0

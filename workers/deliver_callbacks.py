@@ -57,7 +57,7 @@ class DeliverCallbacks:
         self._lease_s = _IN_HAND_S + self._limits.connect_s + self._limits.total_s + _RECORD_S
         self._schedule = callback_schedule(settings)
         self.flight = SingleFlight()
-        self._rest = Rest(_REST_ROW_S, _REST_S)
+        self._rest = Rest(_REST_ROW_S, _REST_S, _WANTED)
         self._lines = Lines(settings.callback_endpoint_limit)
         # A connection that was never made is worth one more try at once; nothing else is. The first try stands
         # outside, as entering tenacity costs as much as signing.

@@ -68,7 +68,7 @@ class PlaceCalls:
         self._timing = timing_of(services.settings)
         self.senders = Senders("dial", services.settings.dial_senders)
         self.flights: dict[Lane, SingleFlight] = {lane: SingleFlight() for lane in TYPES}
-        self._rests: dict[Lane, Rest] = {lane: Rest(_REST_ROW_S, _REST_S) for lane in TYPES}
+        self._rests: dict[Lane, Rest] = {lane: Rest(_REST_ROW_S, _REST_S, _CLAIM_LIMIT) for lane in TYPES}
         self._lost_claims: list[str] = []
         self._giving_back = threading.Lock()
         self._switches = Switches(services.database)

@@ -67,7 +67,7 @@ class ReconcileEvents:
         self._timing = timing_of(services.settings)
         self._pace = pace_of(services.settings)
         self.flight = SingleFlight()
-        self._rest = Rest(_REST_ROW_S, _REST_S)
+        self._rest = Rest(_REST_ROW_S, _REST_S, _CLAIM_LIMIT)
         self._again_at = 0.0
         self._claimed_at = 0.0  # of the monotonic clock
 

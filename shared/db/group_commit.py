@@ -144,7 +144,7 @@ class GroupCommitter(Generic[Row, Result]):
         self._changed = threading.Condition(threading.Lock())
         self._closing = False
         self._away_until = 0.0
-        self._rest = Rest(bounds.rest_row_s, bounds.rest_s)
+        self._rest = Rest(bounds.rest_row_s, bounds.rest_s, bounds.batch)
         self._enough = 1  # rows that the writer waits for
         self._gathered = False  # somebody handed in a batch of his own: nothing more need be waited for
         self._thread = threading.Thread(target=self._run, name=f"group-commit-{name}", daemon=True)
