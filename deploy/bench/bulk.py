@@ -72,6 +72,11 @@ def fill_waiting(connection: Connection, provider_id: str, lane: str, first: int
     )
 
 
+def clear_waiting(connection: Connection) -> None:
+    """Take away whatever is not finished."""
+    connection.execute(text("DELETE FROM messages WHERE finished_at IS NULL"))
+
+
 def fill_callbacks(
     connection: Connection,
     provider_id: str,

@@ -91,7 +91,7 @@ GOALS: Final = (
     _least("pacing.of_cap", "hidden trunk cap: throughput of what it carries", 0.9, "pacing.ours", "pacing.cap"),
     _most("pacing.refused", "hidden trunk cap: calls that find no line, once settled", 0.01),
     _most("fairness.otp", "100,000 notifications waiting: OTP accept to dial p99", 1.1, "fairness.otp_alone",
-          "fairness.otp_beside"),
+          "fairness.otp_beside", "fairness.otp_held"),
     _most("fairness.provider", "50,000 of one provider waiting: another's 10, p99", 2, "fairness.provider_alone",
           "fairness.provider_beside"),
     _most("admission.error", "error of estimatedDialAt, median", 0.2),

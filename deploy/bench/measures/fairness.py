@@ -48,6 +48,9 @@ def fairness(scene: Scene) -> Measured:
 
     Alone the mountain is not only held but gone: its rows lie in a table aside, and come back, vacuumed, for the other
     half of the round. Of ten messages the slowest is taken, the median of many times: their p99, less the luck of one.
+
+    OTPs are sent beside the mountain twice: while it is dialled, and while its lane is held. The second is what a long
+    queue costs, the difference what the dials beside them do, on processors that all share.
     """
     measured = Measured("fairness", "Fairness between types and providers")
     few, many = scene.count(1000, 50_000), scene.count(2000, 100_000)
@@ -56,7 +59,7 @@ def fairness(scene: Scene) -> Measured:
     scene.stage.world(call_s=0.2)
     other = scene.stage.new_provider(new_id("other"), None)
     headers = basic((str(other["key_id"]), str(other["secret"])))
-    arms = {name: _Arm() for name in ("otp_alone", "provider_alone", "provider_beside", "otp_beside")}
+    arms = {name: _Arm() for name in ("otp_alone", "provider_alone", "provider_beside", "otp_beside", "otp_held")}
     otps, tens = scene.count(100, 520), scene.count(5, 30)
     steps: dict[str, Callable[[], None]] = {
         "OTPs alone": lambda: _otps(scene, otps, arms["otp_alone"]),
@@ -65,6 +68,7 @@ def fairness(scene: Scene) -> Measured:
         "ten notifications beside them": lambda: _tens(scene, tens, headers, arms["provider_beside"]),
         f"{many:,} notifications wait": lambda: _wait(scene, few, many),
         "OTPs beside them": lambda: _otps(scene, otps, arms["otp_beside"]),
+        "OTPs beside them, while they are held": lambda: _beside_held(scene, otps, arms["otp_held"]),
         "the heap is taken away": lambda: _take_away(scene),
     }
     scene.alternated(1 if scene.quick else _ROUNDS, steps)
@@ -78,7 +82,9 @@ def _write(measured: Measured, arms: dict[str, _Arm], *, few: int, many: int) ->
     alone, beside = found["otp_alone"], found["otp_beside"]
     what = f"OTP, accept to dial, p99, beside {many:,} notifications"
     measured.add("otp", what, ratio(beside.p99, alone.p99), "x")
-    for side, one in (("alone", alone), ("beside", beside)):
+    held_up = found["otp_held"]
+    measured.add("otp_held_times", f"the same, while the {many:,} are held", ratio(held_up.p99, alone.p99), "x")
+    for side, one in (("alone", alone), ("beside", beside), ("held", held_up)):
         measured.add(f"otp_{side}", f"OTP {side}", one.p99, "ms")
         measured.add(f"otp_{side}_p50", f"OTP {side}, p50", one.p50, "ms")
         measured.add(f"otp_{side}_count", f"OTP {side}, samples", one.count)
@@ -122,6 +128,12 @@ def _take_away(scene: Scene) -> None:
     with held(scene, Lane.NOTIFICATION):
         time.sleep(_ENDS_S)  # calls that are up end, before their rows go
         scene.stage.clear()
+
+
+def _beside_held(scene: Scene, count: int, arm: _Arm) -> None:
+    with held(scene, Lane.NOTIFICATION):
+        time.sleep(_ENDS_S)
+        _otps(scene, count, arm)
 
 
 def _otps(scene: Scene, count: int, arm: _Arm) -> None:
