@@ -63,6 +63,9 @@ _GROWN: Final = f"""LEAST(t.most, CASE
 # deadline; of several, a long one delays no short one. What is looked at per provider is bounded: a claim may come
 # out smaller than its room, and is then repeated.
 #
+# How many calls are up is counted where it decides something: near the cap, or where several providers wait. Elsewhere
+# the last count and all claims since will do, as only claims add calls: thousands up cost milliseconds to count.
+#
 # The same holds for the row that counts all providers' calls of the day, which claims for other subaccounts lock, too:
 # whoever has both is alone with every cap. A provider's head is no longer than what is left of its cap.
 _LOCK: Final = f"""SELECT 1 FROM subaccounts s, daily_calls d
@@ -81,6 +84,7 @@ WITH RECURSIVE account AS MATERIALIZED (
       {gives_way} AS gives_way,
       s.dialed - (SELECT dialed FROM subaccounts WHERE subaccount_id = :subaccount_id)
         + d.turns - (SELECT turns FROM daily_calls WHERE name = '{all}') AS unseen,
+      d.turns, CASE WHEN d.turns >= s.flown_turns THEN s.flown + d.turns - s.flown_turns END AS flown_at_most,
       GREATEST(d.day, (c.time AT TIME ZONE 'UTC')::date) AS today,
       CASE WHEN d.day >= (c.time AT TIME ZONE 'UTC')::date THEN d.calls ELSE 0 END AS called,
       (SELECT CASE WHEN probe_at <= now() THEN 1 ELSE 0 END FROM breakers
@@ -91,23 +95,30 @@ WITH RECURSIVE account AS MATERIALIZED (
     WHERE s.subaccount_id = :subaccount_id AND d.name = '{all}' AND {known_server}
     FOR NO KEY UPDATE OF s, d SKIP LOCKED) s
   WHERE s.unseen = 0
-), flying AS MATERIALIZED (
-  SELECT provider_id, count(*)::int AS calls FROM messages WHERE busy_until > now() GROUP BY provider_id
 ), waiting AS (
   (SELECT provider_id FROM messages WHERE status = 'queued' AND lane = :lane ORDER BY provider_id LIMIT 1)
   UNION ALL
   SELECT (SELECT provider_id FROM messages m
     WHERE m.status = 'queued' AND m.lane = :lane AND m.provider_id > w.provider_id ORDER BY provider_id LIMIT 1)
   FROM waiting w WHERE w.provider_id IS NOT NULL
+), counting AS MATERIALIZED (
+  SELECT flown_at_most, COALESCE(flown_at_most + :wanted >= cap, true)
+    OR (SELECT count(provider_id) FROM waiting) > 1 AS is_counted
+  FROM account
+), flying AS MATERIALIZED (
+  SELECT provider_id, count(*)::int AS calls FROM messages
+  WHERE busy_until > now() AND (SELECT is_counted FROM counting) GROUP BY provider_id
 ), room AS MATERIALIZED (
   SELECT r.*, 1 + LEAST(r.calls + r.calls / 8, GREATEST(r.calls / 8, 2 * r.calls / GREATEST(1, r.providers))) AS depth
   FROM (
-    SELECT a.*, f.flying, w.providers,
+    SELECT a.*, f.flying, f.is_counted, w.providers,
       NOT a.paused AND COALESCE(a.probes, 1) > 0 AND COALESCE(a.called < :daily_calls, true) AS is_open,
       CASE WHEN a.paused OR a.gives_way OR a.held_s > 0 THEN 0
         ELSE GREATEST(0, LEAST(:wanted, floor(a.tokens - a.kept)::int, a.cap - f.flying, a.probes,
           :daily_calls - a.called)) END AS calls
-    FROM account a, (SELECT COALESCE(sum(calls), 0)::int AS flying FROM flying) AS f,
+    FROM account a,
+      (SELECT is_counted, CASE WHEN is_counted THEN (SELECT COALESCE(sum(calls), 0) FROM flying)
+        ELSE flown_at_most END::int AS flying FROM counting) AS f,
       (SELECT count(provider_id)::int AS providers FROM waiting) AS w
     OFFSET 0) r
 ), queues AS MATERIALIZED (
@@ -181,6 +192,8 @@ WITH RECURSIVE account AS MATERIALIZED (
     tokens = t.tokens - t.taken,
     refilled_at = t.time,
     dialed = s.dialed + t.taken,
+    flown = CASE WHEN t.is_counted THEN t.flying ELSE s.flown END,
+    flown_turns = CASE WHEN t.is_counted THEN t.turns ELSE s.flown_turns END,
     otp_claimed_at = CASE WHEN :lane = 'otp' THEN now() ELSE s.otp_claimed_at END,
     lines = CASE WHEN t.adapts AND t.taken > 0 AND t.flying + t.taken >= t.cap
         AND (:lane = 'otp' OR t.lines < t.refused OR t.quiet_s > {forgotten_s})

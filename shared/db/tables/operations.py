@@ -78,6 +78,8 @@ SUBACCOUNTS: Final = Table(
     Column("lines_set", Integer),  # calls in flight that an operator allows; null: the setting
     words("limits_set_by", required=False),
     moment("limits_set_at"),
+    Column("flown", BigInteger),  # calls up, all accounts', when a claim last counted them; since then at most what
+    Column("flown_turns", BigInteger),  # daily_calls has counted beyond this; null: never
     moment("otp_claimed_at"),  # other lanes give way to a waiting otp while somebody dials that lane
 )
 
