@@ -32,7 +32,7 @@ _ROUNDS: Final = 60
 _CLAIMED: Final = 100
 _WAITING: Final = 1000
 _CHUNK: Final = 50_000
-_RINGS: Final = 300
+_RINGS: Final = 3000
 
 
 @dataclass(frozen=True, slots=True)
