@@ -11,7 +11,7 @@ from shared.db.prepared import Prepared
 from shared.db.queries import daily_calls, failover, moves, stops, suppressions
 from shared.db.queries.claimed import Claim, claimed
 from shared.db.queries.dial import MAYBE_ACCEPTED
-from shared.db.queries.pacing import open_pace
+from shared.db.queries.pacing import BURST, GROWN, KEPT, RATE, open_pace
 from shared.lifecycle import TRANSITIONS, Event, Lane, Move
 from shared.pacing import Pace
 from shared.stops import Scope, Stop
@@ -36,22 +36,6 @@ _GIVES_WAY: Final = f"""COALESCE(s.otp_claimed_at > now() - interval '{pacing.OT
 #: The quiet hours that message *c* keeps: notifications all, alerts where its provider's do, otps never. Each
 #: provider's row is read once.
 _QUIET: Final = "(SELECT q.quiet_hours FROM quiet q WHERE q.provider_id = c.provider_id)"
-
-#: Dials a second: the setting's, or what an operator has set since.
-_ALLOWED: Final = "COALESCE(s.pace_set, :rate)"
-# `pacing.dials_per_second`, `burst` and `grown_lines`, as the claim's statement computes them.
-_RATE: Final = f"""LEAST({_ALLOWED}, GREATEST({pacing.SLOWEST}, COALESCE(
-    s.pace_refused * (1 + {pacing.PACE_CUT} * power(
-      GREATEST(0, EXTRACT(EPOCH FROM c.time - s.pace_cut_at)) / {pacing.PACE_HEALS_S} - 1, 3)),
-    {_ALLOWED})))::float8"""
-_BURST: Final = f"GREATEST(1, s.rate * {pacing.BURST_S})"
-_KEPT: Final = f"LEAST(GREATEST(1, {pacing.OTP_RESERVE} * {_BURST}), {_BURST} - 1)"
-_NEAR: Final = f"LEAST({pacing.NEAR_FROM} * t.refused, t.refused - 1)"
-_STEP: Final = f"GREATEST(1, {pacing.STEP} * t.lines)"
-_GROWN: Final = f"""LEAST(t.most, CASE
-      WHEN t.lines < {_NEAR} THEN LEAST({_NEAR}, t.lines + t.taken * {pacing.BACK})
-      ELSE t.lines + t.taken * LEAST({pacing.QUICK}, {_STEP} / GREATEST({pacing.DIALS_A_STEP}, t.lines)
-        * power(2, LEAST(GREATEST((t.lines - t.refused) / {_STEP} - 1, 0), 30))) END)"""
 
 # The statement locks the subaccount's row, so that the pace and the cap hold over all workers. It takes nothing while
 # somebody else holds the lock, nor when the row, read anew with the lock, tells of dials that its snapshot does not
@@ -215,11 +199,11 @@ ORDER BY c.deadline
 def _statements(*, kept: str, gives_way: str, quiet: str) -> tuple[Prepared, Prepared]:
     """The claim as it is, and after waiting for the lock."""
     claim = _STATEMENT.format(
-        burst=_BURST,
+        burst=BURST,
         kept=kept,
         gives_way=gives_way,
-        rate=_RATE,
-        grown=_GROWN,
+        rate=RATE,
+        grown=GROWN,
         dialable=_DIALABLE,
         valid_s=_VALID_S,
         forgotten_s=pacing.FORGOTTEN_S,
@@ -241,7 +225,7 @@ def _statements(*, kept: str, gives_way: str, quiet: str) -> tuple[Prepared, Pre
 
 
 _CLAIM_OTP, _CLAIM_OTP_IN_TURN = _statements(kept="0", gives_way="false", quiet="NULL")
-_CLAIM_BULK, _CLAIM_BULK_IN_TURN = _statements(kept=_KEPT, gives_way=_GIVES_WAY, quiet=_QUIET)
+_CLAIM_BULK, _CLAIM_BULK_IN_TURN = _statements(kept=KEPT, gives_way=_GIVES_WAY, quiet=_QUIET)
 
 
 def claim(connection: Connection, pace: Pace, lane: Lane, *, wanted: int, claim_id: str) -> Claim:

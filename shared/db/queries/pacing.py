@@ -11,6 +11,22 @@ from shared import pacing
 from shared.db.queries import audit_log, daily_calls
 from shared.pacing import Pace
 
+#: Dials a second: the setting's, or what an operator has set since.
+_ALLOWED: Final = "COALESCE(s.pace_set, :rate)"
+# `pacing.dials_per_second`, `burst` and `grown_lines`, as the claim's statement computes them: of its rows s, c and t.
+RATE: Final = f"""LEAST({_ALLOWED}, GREATEST({pacing.SLOWEST}, COALESCE(
+    s.pace_refused * (1 + {pacing.PACE_CUT} * power(
+      GREATEST(0, EXTRACT(EPOCH FROM c.time - s.pace_cut_at)) / {pacing.PACE_HEALS_S} - 1, 3)),
+    {_ALLOWED})))::float8"""
+BURST: Final = f"GREATEST(1, s.rate * {pacing.BURST_S})"
+KEPT: Final = f"LEAST(GREATEST(1, {pacing.OTP_RESERVE} * {BURST}), {BURST} - 1)"
+_NEAR: Final = f"LEAST({pacing.NEAR_FROM} * t.refused, t.refused - 1)"
+_STEP: Final = f"GREATEST(1, {pacing.STEP} * t.lines)"
+GROWN: Final = f"""LEAST(t.most, CASE
+      WHEN t.lines < {_NEAR} THEN LEAST({_NEAR}, t.lines + t.taken * {pacing.BACK})
+      ELSE t.lines + t.taken * LEAST({pacing.QUICK}, {_STEP} / GREATEST({pacing.DIALS_A_STEP}, t.lines)
+        * power(2, LEAST(GREATEST((t.lines - t.refused) / {_STEP} - 1, 0), 30))) END)"""
+
 
 def open_pace(connection: Connection, subaccount_id: str, tokens: float) -> None:
     """Make sure that the subaccount has its row to pace by; a new one may dial *tokens* calls at once."""
