@@ -35,7 +35,7 @@ _SPEAKING_S: Final = 10
 #: Above 250 rows a second commits come at this distance, in seconds: fewer, larger, and cheaper for all.
 _REST_ROW_S: Final = 0.004
 _REST_S: Final = 0.02
-#: The same for what 8x8 reports: in a burst a callback that leaves a moment later is late for nobody.
+#: The same for what 8x8 reports: in a burst a callback may leave a moment later, and a key press be answered so.
 _EVENTS_REST_S: Final = 0.05
 
 

@@ -64,7 +64,7 @@ def webhook_routes(site: Site) -> Blueprint:
             log.exception("event_not_kept", session_id=glance(raw).session_id)
             raise Problem("unavailable", "The event could not be kept. Send it again.", retry_after_s=1) from None
 
-    for kind in _REPORTS:  # each a path without a variable, which takes no routing
+    for kind in _REPORTS:  # without a path secret each is a path without a variable, which takes no routing
         routes.post(f"{prefix}{kind}")(report)
     return routes
 

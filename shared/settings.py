@@ -211,7 +211,10 @@ class Settings(SettingsRules):
     )
     inbox_retention_seconds: float = Field(604800, gt=0, description="How long processed webhooks are kept.")
     retention_days: int = Field(
-        90, ge=1, le=3650, description="Messages that ended longer ago are counted by day, and deleted."
+        90,
+        ge=1,
+        le=3650,
+        description="Messages that ended longer ago are counted by day, and deleted; tries and legs a little later.",
     )
 
     @model_validator(mode="after")

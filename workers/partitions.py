@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from sqlalchemy import Connection
@@ -17,6 +17,8 @@ from shared.db.database import Database, DatabaseAway, sql_state
 from shared.db.queries import partitions
 from shared.db.queries.partitions import PARTED, Parted
 from shared.services import Services
+
+T = TypeVar("T")
 
 _LOOK_S: Final = 60.0
 #: About so many hold what is kept: a statement that looks for a row opens each.
@@ -54,11 +56,13 @@ def _try(step: Callable[[Parted], None], parted: Parted) -> None:
         log.warning("database_away", process="partitions")
     except DBAPIError as error:  # each step does without the others: what no partition takes lies in the default one
         log.warning("partition_failed", table=parted.table, error=type(error).__name__, sql_state=sql_state(error))
+    except Exception:  # the next round may do it
+        log.exception("partition_failed", table=parted.table)
 
 
 def width_of(retention_days: int) -> timedelta:
     """How much time a partition holds: a twelfth of what is kept, and whole days."""
-    return max(timedelta(days=retention_days // _KEPT), _DAY)
+    return timedelta(days=-(-retention_days // _KEPT))
 
 
 def add_missing(database: Database, parted: Parted, width: timedelta) -> None:
@@ -68,8 +72,14 @@ def add_missing(database: Database, parted: Parted, width: timedelta) -> None:
     Raises:
         sqlalchemy.exc.DBAPIError: One could not be had at once, or is not ours to make.
     """
-    while span := database.run(partial(_add_one, parted=parted, width=width)):
+    while span := _once(database, partial(_add_one, parted=parted, width=width)):
         log.info("partition_added", table=parted.table, since=span[0], until=span[1])
+
+
+def _once(database: Database, work: Callable[[Connection], T]) -> T:
+    """In one transaction that is not repeated: whoever holds us up now does so a moment later, too."""
+    with database.transaction() as connection:
+        return work(connection)
 
 
 def _add_one(connection: Connection, parted: Parted, width: timedelta) -> tuple[str, str] | None:
@@ -81,7 +91,7 @@ def _add_one(connection: Connection, parted: Parted, width: timedelta) -> tuple[
         return None
     since = max(last, today)
     if partitions.is_taken(connection, parted, since, since + width):
-        since = today + 2 * _DAY  # of a time that nobody can have used yet
+        since = max(last, today + 2 * _DAY)  # of a time that nobody can have used yet
     partitions.add(connection, parted, since, since + width)
     return since.isoformat(), (since + width).isoformat()
 
@@ -95,7 +105,7 @@ def let_go(database: Database, parted: Parted) -> None:
     Raises:
         sqlalchemy.exc.DBAPIError: Somebody has the table for longer, as a backup does.
     """
-    while name := database.run(partial(_detach_one, parted=parted)):
+    while name := _once(database, partial(_detach_one, parted=parted)):
         log.info("partition_detached", table=parted.table, partition=name)
     for one in database.run(partial(partitions.known, parted=parted)):
         if not one.is_attached:
@@ -108,7 +118,7 @@ def _detach_one(connection: Connection, parted: Parted) -> str | None:
         return None
     yesterday = partitions.today(connection) - _DAY
     for one in partitions.known(connection, parted):
-        if one.is_attached and one.until <= yesterday and partitions.is_over(connection, parted, one.until):
+        if one.is_attached and one.until <= yesterday and partitions.is_over(connection, parted, one):
             partitions.detach(connection, parted, one.name)
             return one.name
     return None

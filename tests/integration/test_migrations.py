@@ -119,12 +119,16 @@ def test_tables_become_partitions_beside_the_traffic_and_keep_their_rows(empty):
         id="text",
     )
     _walk(empty, "upgrade", "0020")
+    role = f"worker_{next(_numbers)}"
+    with empty.transaction() as connection:
+        connection.execute(text(f"CREATE ROLE {role}"))
+        connection.execute(text(f"GRANT SELECT, INSERT ON call_legs TO {role}"))
     over, ids = threading.Event(), []
 
     def write():
         while not over.is_set() or len(ids) < 50:
             ids.append(new_id("")[1:])
-            for statement, prefix in ((opened, "cb"), (recorded, "cb"), (leg, "att"), (leg, "att")):
+            for statement, prefix in ((opened, "cb"), (recorded, "cb"), (leg, "att"), (leg, "att"), (leg, "test")):
                 empty.run(partial(statement, id=f"{prefix}_{ids[-1]}"), alone=True)
 
     with ThreadPoolExecutor(1) as pool:
@@ -141,7 +145,16 @@ def test_tables_become_partitions_beside_the_traffic_and_keep_their_rows(empty):
             text("SELECT count(*), count(http_status), count(DISTINCT tableoid) FROM delivery_attempts")
         )
         assert tries.one() == (len(ids), len(ids), 1)
-        assert connection.execute(text("SELECT count(*) FROM call_legs")).scalar() == len(ids)
+        # Those of test messages are set aside.
+        legs = connection.execute(
+            text("SELECT substr(attempt_id, 1, 3), count(*) FROM call_legs GROUP BY 1 ORDER BY 1")
+        )
+        aside = connection.execute(text("SELECT substr(attempt_id, 1, 3), count(*) FROM call_legs_rest GROUP BY 1"))
+        assert legs.all() == [("att", len(ids)), ("tes", len(ids))]
+        assert aside.all() == [("tes", len(ids))]
+        for left in ("pg_proc WHERE proname LIKE '%_aside'", "pg_constraint WHERE conname LIKE '%_until'"):
+            assert connection.execute(text(f"SELECT FROM {left}")).all() == []
+        assert connection.execute(text(f"SELECT has_table_privilege('{role}', 'call_legs', 'INSERT')")).scalar()
         kinds = connection.execute(
             text("SELECT relkind FROM pg_class WHERE relname IN ('call_legs', 'delivery_attempts')")
         )

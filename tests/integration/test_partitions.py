@@ -79,7 +79,7 @@ def forget(stage, *ids):
     stage.execute("DELETE FROM callbacks WHERE callback_id = ANY (:ids)", ids=list(ids))
 
 
-@pytest.mark.parametrize(("retention_days", "days"), [(1, 1), (23, 1), (24, 2), (90, 7), (3650, 304)])
+@pytest.mark.parametrize(("retention_days", "days"), [(1, 1), (12, 1), (13, 2), (90, 8), (3650, 305)])
 def test_a_twelfth_of_what_is_kept_lies_in_each(retention_days, days):
     assert step.width_of(retention_days) == timedelta(days=days)
 
@@ -176,6 +176,27 @@ def test_what_no_partition_takes_lies_in_the_default_one_until_it_is_over(stage,
     assert before == {"rest": 2, name_of(today + 2 * DAY): 1}
     assert where(stage) == {"rest": 1, name_of(today + 2 * DAY): 1}
     assert all(stage.execute("SELECT FROM delivery_attempts WHERE callback_id = :id", id=id_) for id_ in (kept, later))
+
+
+def test_legs_of_test_messages_lie_in_the_default_one_and_go_when_their_attempts_do(stage, calendar):
+    stage.execute(
+        "INSERT INTO dial_attempts (attempt_id, message_id, number, claim_id, subaccount_id, source, destination_key,"
+        " valid_until) SELECT prefix || :id, 'msg_a', 1, 'c', 's', '+1', '', now()"
+        " FROM unnest(ARRAY['att', 'test']) prefix",
+        id=first_id("", datetime.combine(calendar(0), time(12), UTC)),
+    )
+    stage.execute(
+        "INSERT INTO call_legs (attempt_id, session_id, leg) SELECT attempt_id, 's', 'callA' FROM dial_attempts"
+    )
+    calendar(3)
+    step.delete_loose(stage.database, LEGS, threading.Event())
+    kept = set(where(stage, LEGS).values())
+    stage.execute("DELETE FROM dial_attempts WHERE attempt_id LIKE 'test%'")
+    step.delete_loose(stage.database, LEGS, threading.Event())
+
+    assert kept == {1}
+    assert [row.attempt_id[:3] for row in stage.execute("SELECT attempt_id FROM call_legs")] == ["att"]
+    assert "rest" not in where(stage, LEGS)
 
 
 def test_what_was_there_before_goes_row_by_row_and_at_last_whole(stage, calendar):

@@ -2,8 +2,8 @@
 Tables that lie in partitions by time: one is there before its rows come, and goes whole when nothing refers to it.
 
 Their key begins with a UUIDv7, so that a range of ids is a range of time: a row's id alone says in which partition it
-is. What came while no partition was ready lies in the default one, and in the first all that was there before there
-were partitions: rows of these two go page by page.
+is. What came while no partition was ready lies in the default one, as does what belongs to test messages, and in the
+first all that was there before there were partitions: rows of these two go page by page.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from shared.ids import first_id
+from shared.voice_api.pretence import PRETENDED_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +26,21 @@ class Parted:
     key: str  # by which it is parted, and of the owner's rows
     prefix: str
     owner: str
+    others: tuple[str, ...] = ()  # further prefixes of ids, behind all others: they lie in the default partition
 
     @property
     def default(self) -> str:
         """Takes what came while no partition of its time was ready."""
         return f"{self.table}_rest"
 
-    def first_key(self, day: date) -> str:
+    def first_key(self, day: date, prefix: str = "") -> str:
         """The key that those of rows before that *day* (UTC) lie below."""
-        return first_id(self.prefix, datetime.combine(day, time(), UTC))
+        return first_id(prefix or self.prefix, datetime.combine(day, time(), UTC))
 
 
 PARTED: Final = (
     Parted("delivery_attempts", "callback_id", "cb", "callbacks"),
-    Parted("call_legs", "attempt_id", "att", "dial_attempts"),
+    Parted("call_legs", "attempt_id", "att", "dial_attempts", (PRETENDED_PREFIX.rstrip("_"),)),
 )
 
 
@@ -87,15 +89,16 @@ def is_taken(connection: Connection, parted: Parted, since: date, until: date) -
     return bool(connection.execute(asked, known).scalar_one())
 
 
-def is_over(connection: Connection, parted: Parted, until: date) -> bool:
-    """Whether no row is left that those before a day could belong to."""
-    asked = text(f"SELECT NOT EXISTS (SELECT FROM {parted.owner} WHERE {parted.key} < :end)")
-    return bool(connection.execute(asked, {"end": parted.first_key(until)}).scalar_one())
+def is_over(connection: Connection, parted: Parted, one: Partition) -> bool:
+    """Whether no row is left that those of a partition could belong to."""
+    asked = text(f"SELECT NOT EXISTS (SELECT FROM {parted.owner} WHERE {parted.key} >= :first AND {parted.key} < :end)")
+    first = "" if one.since is None else parted.first_key(one.since)
+    return bool(connection.execute(asked, {"first": first, "end": parted.first_key(one.until)}).scalar_one())
 
 
 def add(connection: Connection, parted: Parted, since: date, until: date) -> None:
     """
-    Make the partition of some days. Nobody waits for it but who is at the default one, which holds few rows or none.
+    Make the partition of some days. Others wait as long as it takes to look through the default one.
 
     Raises:
         sqlalchemy.exc.OperationalError: It could not be had at once; nothing has changed.
@@ -131,12 +134,22 @@ def _soon(connection: Connection) -> None:
 
 def delete_rows(connection: Connection, parted: Parted, name: str, before: date, *, page: int) -> int:
     """Delete rows that belong to nothing any more from a partition that does not go whole; says how many."""
-    below = f"LEAST((SELECT min({parted.key}) FROM {parted.owner}), :end)"  # no owner at all: null, which LEAST ignores
-    asked = text(f"""
+    deleted = 0
+    for prefix in (parted.prefix, *parted.others):
+        span = {"first": f"{prefix}_", "end": parted.first_key(before, prefix), "page": page}
+        deleted += connection.execute(_delete(parted, name), span).rowcount
+    return deleted
+
+
+def _delete(parted: Parted, name: str) -> TextClause:
+    """A page of one prefix, up to what still has an owner."""
+    key = parted.key
+    return text(f"""
 DELETE FROM {name} WHERE ctid = ANY (ARRAY(
-  SELECT ctid FROM {name} WHERE {parted.key} < {below} ORDER BY {parted.key} LIMIT :page))
+  SELECT ctid FROM {name} WHERE {key} >= :first
+    AND {key} < COALESCE((SELECT min({key}) FROM {parted.owner} WHERE {key} >= :first AND {key} < :end), :end)
+  ORDER BY {key} LIMIT :page))
 """)
-    return connection.execute(asked, {"end": parted.first_key(before), "page": page}).rowcount
 
 
 def is_ours_alone(connection: Connection) -> bool:
