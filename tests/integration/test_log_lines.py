@@ -365,7 +365,7 @@ def test_a_whole_life_tells_nothing_that_is_secret(steps, capsys):
         steps.end(id_, "BUSY")
         steps.reconcile()
         steps.dial()
-        steps.press(id_, key="739")
+        steps.press(id_, key="7391846205")
         steps.reconcile()
         steps.end(id_)
         steps.reconcile(hands_over=True)
@@ -426,5 +426,5 @@ def assert_ids_are_named(lines):
 
 def assert_nothing_is_told(steps, written):
     secrets = [SECRET, TOKEN, "test-api-key", steps.customer.headers["Authorization"].split()[1]]
-    texts = [NUMBER[1:], OTHER[1:], NUMBER[3:], "31580001", "secret word", "48291", "4, 8, 2", "739", "meta-7"]
+    texts = [NUMBER[1:], OTHER[1:], NUMBER[3:], "31580001", "secret word", "48291", "4, 8, 2", "7391846205", "meta-7"]
     assert [needle for needle in secrets + texts if needle in written] == []
