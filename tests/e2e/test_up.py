@@ -1,5 +1,6 @@
 """``ringpost up`` with its own engines: however it ends, it leaves nothing behind."""
 
+import math
 import signal
 import subprocess
 import threading
@@ -81,20 +82,20 @@ class Sender(threading.Thread):
         self._url, self._key, self._number = url, key, number
         self._pause = threading.Event()
         self.accepted, self.failed = [], []
+        self.may_be_cut_off_at = math.inf
 
     def run(self):
         with requests.Session() as http:
             http.auth = self._key
-            answered_at = time.monotonic()
             while not self._pause.wait(PACE):
                 try:
                     reply = http.post(f"{self._url}/api/make-call", json=self._body(), timeout=DRAINED_WITHIN)
                 except requests.ConnectionError as error:
-                    # One that was silent for longer than a leaving process waits may be cut off as it sends.
-                    if not was_refused(error) and time.monotonic() - answered_at < LEAVING:
+                    # When a leaving process hangs up, who was silent for long may be sending, and who is new may not
+                    # have been taken yet; not before.
+                    if not was_refused(error) and time.monotonic() < self.may_be_cut_off_at:
                         self.failed.append(repr(error))
                     return
-                answered_at = time.monotonic()
                 (self.accepted if reply.ok else self.failed).append(reply.text if not reply.ok else reply.json())
 
     def _body(self):
@@ -135,6 +136,8 @@ def test_sigterm_drains_every_process_under_load_and_leaves_nothing_in_doubt(up,
         workers = all_processes_of(settings.ringpost_data_dir)
 
         process.send_signal(signal.SIGTERM)
+        for sender in senders:
+            sender.may_be_cut_off_at = time.monotonic() + LEAVING
 
         _, alive = psutil.wait_procs([one for one in workers if one.pid != process.pid], timeout=DRAINED_WITHIN)
         assert alive == []
