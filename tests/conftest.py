@@ -3,6 +3,8 @@
 import pytest
 import structlog
 
+from tests.logging_state import restored
+
 # Drawn in colours with every local variable, as nothing else is, exceptions took a sixth of the tests' time.
 structlog.configure(
     processors=[
@@ -11,6 +13,13 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+@pytest.fixture(autouse=True)
+def logging_restored():
+    """No test finds what another asked of logging."""
+    with restored():
+        yield
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,7 +6,6 @@ import itertools
 import psycopg2
 import pytest
 import redis
-import structlog
 from click.testing import CliRunner
 
 from deploy.cli import main
@@ -22,6 +21,7 @@ from shared.lifecycle import Event, Lane, Move
 from shared.settings import Settings
 from tests.integration.emptying import empty
 from tests.integration.own_engines import migrated_engines
+from tests.logging_state import restored
 
 _TEMPLATE = "ringpost_migrated"
 _numbers = itertools.count(1)
@@ -114,11 +114,8 @@ def ringpost(settings):
     """The command line, run in this process: ``ringpost("providers", "list", PORT="1")``."""
 
     def run(*arguments, answer="", **environment):
-        known, logging = environment_of(settings) | environment, structlog.get_config()
-        try:
-            return CliRunner().invoke(main, arguments, input=answer, env=known)
-        finally:
-            structlog.configure(**logging)
+        with restored():
+            return CliRunner().invoke(main, arguments, input=answer, env=environment_of(settings) | environment)
 
     return run
 

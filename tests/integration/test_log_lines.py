@@ -2,19 +2,14 @@
 
 import asyncio
 import json
-import logging
-import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-import structlog
 from flask import Flask
 from sqlalchemy.exc import DBAPIError
-from structlog._config import BoundLoggerLazyProxy
 
 from deploy.receiver import Mode, ModeKind
 from ingress.bodies import WEBHOOK_LIMIT
@@ -34,6 +29,7 @@ from tests.integration.callback_stage import SHARES
 from tests.integration.ingress_stage import call
 from tests.integration.whole_stage import SECRET, TOKEN, whole
 from tests.integration.worker_stage import vss
+from tests.logging_state import forget_loggers, restored
 from workers import stopped_calls, sweep
 from workers.ask_log_export import AskLogExport
 from workers.deliver_callbacks import DeliverCallbacks
@@ -56,26 +52,10 @@ def steps(settings):
 @contextmanager
 def logged():
     """JSON lines as a process writes them."""
-    handlers, level = logging.root.handlers[:], logging.root.level
-    hooks = sys.excepthook, threading.excepthook
-    logs.configure("json", "DEBUG", log_ids)
-    structlog.configure(cache_logger_on_first_use=False)  # or modules would go on writing here after this test
-    _forget_loggers()
-    try:
+    with restored():
+        logs.configure("json", "DEBUG", log_ids)
+        forget_loggers()
         yield
-    finally:
-        structlog.reset_defaults()
-        logging.root.handlers[:] = handlers
-        logging.root.setLevel(level)
-        sys.excepthook, threading.excepthook = hooks
-
-
-def _forget_loggers():
-    """Those that a test before, which configured logging as a process does, has let modules keep."""
-    for module in list(sys.modules.values()):
-        for known in list(getattr(module, "__dict__", {}).values()):
-            if isinstance(known, BoundLoggerLazyProxy):
-                vars(known).pop("bind", None)
 
 
 def fail(*_, **__):

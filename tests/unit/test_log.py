@@ -14,17 +14,11 @@ from shared import log as logs
 @pytest.fixture
 def lines(capsys):
     """Configures logging, and reads what was logged since."""
-    handlers, level = logging.root.handlers[:], logging.root.level
-    hooks = sys.excepthook, threading.excepthook
 
     def read():
         return capsys.readouterr().err.splitlines()
 
-    yield read
-    structlog.reset_defaults()
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-    sys.excepthook, threading.excepthook = hooks
+    return read
 
 
 def test_an_event_is_one_line_of_json(lines):
