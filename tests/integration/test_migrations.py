@@ -123,18 +123,19 @@ def test_tables_become_partitions_beside_the_traffic_and_keep_their_rows(empty):
     with empty.transaction() as connection:
         connection.execute(text(f"CREATE ROLE {role}"))
         connection.execute(text(f"GRANT SELECT, INSERT ON call_legs TO {role}"))
-    over, ids = threading.Event(), []
+    begun, over, ids = threading.Event(), threading.Event(), []
 
     def write():
         while not over.is_set() or len(ids) < 50:
             ids.append(new_id("")[1:])
             for statement, prefix in ((opened, "cb"), (recorded, "cb"), (leg, "att"), (leg, "att"), (leg, "test")):
                 empty.run(partial(statement, id=f"{prefix}_{ids[-1]}"), alone=True)
+            if len(ids) == 20:
+                begun.set()
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write)
-        while len(ids) < 20:
-            pass
+        assert begun.wait(10)
         broken_off = list(itertools.takewhile(lambda place: not _broken_off_at(empty, place), itertools.count()))
         over.set()
         writing.result()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -125,15 +126,21 @@ def _wait(scene: Scene, above: int, upto: int) -> None:
 
 
 def _take_away(scene: Scene) -> None:
-    with held(scene, Lane.NOTIFICATION):
-        time.sleep(_ENDS_S)  # calls that are up end, before their rows go
+    with _heap_held(scene):
         scene.stage.clear()
 
 
 def _beside_held(scene: Scene, count: int, arm: _Arm) -> None:
-    with held(scene, Lane.NOTIFICATION):
-        time.sleep(_ENDS_S)
+    with _heap_held(scene):
         _otps(scene, count, arm)
+
+
+@contextmanager
+def _heap_held(scene: Scene) -> Iterator[None]:
+    """No notification is dialled any more, and those that were are over."""
+    with held(scene, Lane.NOTIFICATION):
+        time.sleep(_ENDS_S)  # how long the simulated calls last
+        yield
 
 
 def _otps(scene: Scene, count: int, arm: _Arm) -> None:
