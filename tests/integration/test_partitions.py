@@ -126,6 +126,19 @@ def test_one_goes_whole_when_nothing_refers_to_its_rows_and_the_others_stay(stag
     assert stage.execute("SELECT FROM delivery_attempts WHERE callback_id = :id", id=young)
 
 
+def test_a_straggler_keeps_its_own_partition_alone(stage, calendar):
+    begin = calendar(7)
+    add(stage)
+    straggler, young = told(stage, begin), told(stage, begin + WEEK)
+    calendar(16)
+    forget(stage, young)
+
+    step.let_go(stage.database, TRIES)
+
+    assert where(stage) == {name_of(begin): 1}
+    assert stage.execute("SELECT FROM delivery_attempts WHERE callback_id = :id", id=straggler)
+
+
 def test_none_goes_before_its_days_are_over(stage, calendar):
     calendar(7)
     add(stage)
